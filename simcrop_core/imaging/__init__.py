@@ -1,0 +1,1 @@
+"""From a file to the model's frame, and the way back."""

@@ -1,0 +1,165 @@
+"""The contract: what every command and front end gives back, versioned.
+
+The JSON forms are described in docs/results.md and, for machines, in docs/schema/.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+GROUND_SCHEMA = "simcrop.ground/1"
+SEGMENT_SCHEMA = "simcrop.segment/1"
+INFO_SCHEMA = "simcrop.info/1"
+BENCH_SCHEMA = "simcrop.bench/1"
+
+Polarity = Literal["positive", "negated", "uncertain", "normal"]
+Kind = Literal["finding", "comparison", "recommendation", "technique"]
+Side = Literal["left", "right", "bilateral"]
+Lobe = Literal[
+    "left upper lobe",
+    "lingula",
+    "left lower lobe",
+    "right upper lobe",
+    "right middle lobe",
+    "right lower lobe",
+    "upper lobe",
+    "lower lobe",
+]
+Evidence = Literal["located", "weak", "not located", "outside field of view", "not groundable"]
+Outcome = Literal["pass", "repaired", "warned", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class PassportFinding:
+    """One header check: its code, what came of it, plain words, and what to do."""
+
+    code: str
+    outcome: Outcome
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeInfo:
+    """Which volume the result is about, without anything that names a patient.
+
+    Attributes:
+        name: the file's or series' name.
+        shape: voxels along x, y, z.
+        spacing_mm: along x, y, z.
+        orientation: nearest anatomical direction of the array axes ("LPS").
+        affine: (4, 4) voxel → patient RAS, mm, row by row.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    orientation: str
+    affine: list[list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsInfo:
+    """Which weights gave the result: name, sha256 of the file, licence, and what they were trained on."""
+
+    name: str
+    sha256: str
+    licence: str
+    trained_on: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameInfo:
+    """What of the patient the model saw: the covered box, [low, high] corners in RAS mm, and in how many tiles."""
+
+    box_ras_mm: tuple[tuple[float, float, float], tuple[float, float, float]]
+    tiles: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """"(series 4, image 112)" in a sentence and, with DICOM input, how far the peak is from that image.
+
+    Attributes:
+        series: the series number, or None where the sentence gives only an image.
+        image: the instance number.
+        found: whether that image is in this volume; None where the volume did not come from DICOM.
+        distance_mm: from the peak to the plane of that image; None unless found.
+    """
+
+    series: int | None
+    image: int
+    found: bool | None = None
+    distance_mm: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceResult:
+    """Where one sentence is in the scan.
+
+    Attributes:
+        text: the sentence.
+        polarity: positive, negated, uncertain or normal.
+        kind: finding, comparison, recommendation or technique.
+        side: named in the sentence.
+        lobe: named in the sentence.
+        score: cosine of the sentence with the mean of its top-K patches; None where not groundable.
+        rank: (place, out of): its place among the reference sentences on the same scan; 1 is best.
+        evidence: what the score means for these weights; None where they carry no thresholds. Never a verdict.
+        peak_ras_mm: centre of the best patch.
+        peak_ijk: the same, as the nearest voxel of the input volume.
+        peak_patch_mm: edge lengths of the patch: the peak is no finer than this box.
+        side_conflict: the sentence names one side and the peak is on the other.
+        heatmap: path of the heatmap file, where one was written.
+        reference: an image the sentence refers to.
+    """
+
+    text: str
+    polarity: Polarity
+    kind: Kind
+    side: Side | None
+    lobe: Lobe | None
+    score: float | None
+    rank: tuple[int, int] | None
+    evidence: Evidence | None
+    peak_ras_mm: tuple[float, float, float] | None
+    peak_ijk: tuple[int, int, int] | None
+    peak_patch_mm: tuple[float, float, float] | None
+    side_conflict: bool
+    heatmap: str | None = None
+    reference: ImageReference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroundResult:
+    """What `simcrop ground --json` prints."""
+
+    volume: VolumeInfo
+    weights: WeightsInfo
+    frame: FrameInfo
+    sentences: list[SentenceResult]
+    passport: list[PassportFinding] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    schema: str = GROUND_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentResult:
+    """What `simcrop segment --json` prints: the label map's path, its labels, and their volumes."""
+
+    output: str
+    labels: dict[str, str]
+    volume_ml: dict[str, float]
+    volume: VolumeInfo
+    weights: WeightsInfo
+    passport: list[PassportFinding] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    schema: str = SEGMENT_SCHEMA
+
+
+def as_json(result: Any) -> dict[str, Any]:
+    """A result as plain JSON types, `schema` first."""
+    fields: dict[str, Any] = dataclasses.asdict(result)
+    return {"schema": fields.pop("schema"), **fields}

@@ -1,0 +1,23 @@
+"""What many tests share: the real scans, where they are at hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_DATA = Path(os.environ.get("SIMCROP_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def real_ct():
+    """A function from a path below the folder of real CTs to that file; skips the test where it is absent."""
+
+    def find(relative: str) -> Path:
+        path = _DATA / relative
+        if not path.exists():
+            pytest.skip(f"needs the real CT {relative}: set SIMCROP_TEST_DATA to a folder that has it")
+        return path
+
+    return find
