@@ -159,6 +159,87 @@ class SegmentResult:
     schema: str = SEGMENT_SCHEMA
 
 
+@dataclass(frozen=True, slots=True)
+class InfoResult:
+    """What `simcrop info --json` prints.
+
+    Attributes:
+        volume: the volume's name and grid.
+        header: facts from the file as short text (format, data type), never a patient's data.
+        field_of_view_mm: edge lengths of the scanned box along x, y, z.
+        hu_percentiles: percentile ("0", "1", "50", …, "100") → HU.
+        lungs_box_ras_mm: [low, high] corners of the lungs by a quick threshold estimate; None where none were found.
+    """
+
+    volume: VolumeInfo
+    header: dict[str, str]
+    field_of_view_mm: tuple[float, float, float]
+    hu_percentiles: dict[str, float]
+    lungs_box_ras_mm: tuple[tuple[float, float, float], tuple[float, float, float]] | None
+    passport: list[PassportFinding] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    schema: str = INFO_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """The median of repeated measurements, and what 95 of 100 stay below."""
+
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTimes:
+    """What one model costs on one machine; None where it was not measured.
+
+    Attributes:
+        sentence_ms: one sentence on a scan that is already encoded, text embedding included.
+        encode_s: one frame through the image encoder.
+        read_frame_s: from the file to the model frame.
+        segment_s: a 336 mm cube.
+        peak_mb: the largest resident memory of the process over all of these (1 MB = 10⁶ bytes).
+    """
+
+    sentence_ms: Percentiles | None
+    encode_s: float | None
+    read_frame_s: float | None
+    segment_s: float | None
+    peak_mb: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BenchEnvironment:
+    """The machine the times belong to: without it they mean nothing."""
+
+    device: str
+    precision: str
+    processor: str
+    cores: int
+    memory_gb: float
+    platform: str
+    python: str
+    torch: str
+
+
+@dataclass(frozen=True, slots=True)
+class BenchResult:
+    """What `simcrop bench --json` prints.
+
+    Attributes:
+        environment: the machine.
+        small: the embedded model.
+        base: the paper's network.
+        peers: other software in the same run: its name → measurement → value, named as in `ModelTimes`.
+    """
+
+    environment: BenchEnvironment
+    small: ModelTimes
+    base: ModelTimes
+    peers: dict[str, dict[str, float]]
+    schema: str = BENCH_SCHEMA
+
+
 def as_json(result: Any) -> dict[str, Any]:
     """A result as plain JSON types, `schema` first."""
     fields: dict[str, Any] = dataclasses.asdict(result)

@@ -1,0 +1,1 @@
+"""Results as files: images, figures, pages and JSON."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcrop_core.imaging.affine import Affine, orientation, spacing_mm
+from simcrop_core.results import PassportFinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,14 @@ class Volume:
         affine: (4, 4) float64, voxel index → patient RAS in mm.
         name: what to call it in results (a file or series name, never a patient's).
         dicom: present when it came from a DICOM series.
+        findings: what the reader saw in the header that voxels and affine no longer tell; the passport passes it on.
     """
 
     voxels: NDArray[np.int16] | NDArray[np.float32]
     affine: Affine
     name: str = "volume"
     dicom: DicomOrigin | None = field(default=None)
+    findings: tuple[PassportFinding, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.voxels.ndim == 3, f"a volume has three axes, not {self.voxels.ndim}"

@@ -1,0 +1,1 @@
+"""Encode a scan once, then ask it many things."""

@@ -1,4 +1,4 @@
-"""The numbers that define a model, and the presets `base`, `small` and `tiny`."""
+"""The numbers that define a model for grounding, segmentation or pre-training, and the named presets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal
 from simcrop_core.imaging.frame_config import FrameConfig
 
 PositionMode = Literal["sincos3d", "simcrop_official", "checkpoint"]
+Projection = Literal["none", "linear", "mlp", "two-sided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +67,17 @@ class ModelConfig:
     """One grounding model: what it sees, how it encodes images and sentences, how the two are compared.
 
     Attributes:
-        projection: of the sentence embedding into the patch space; "none" where both have one width (the paper).
+        projection: of the sentence embedding into the patch space: "none" where both have one width (the paper),
+            "linear", "mlp", or "two-sided": one linear map each, of sentences and of patches.
+        projection_dim: width both sides meet in, with "two-sided".
         top_k: patches that make a sentence's region at inference, all patches visible.
     """
 
     vision: VisionConfig = field(default_factory=VisionConfig)
     text: TextConfig = field(default_factory=TextConfig)
     frame: FrameConfig = field(default_factory=FrameConfig)
-    projection: Literal["none", "linear", "mlp"] = "none"
+    projection: Projection = "none"
+    projection_dim: int = 256
     top_k: int = 256
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,17 +87,66 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> ModelConfig:
         """The inverse of `to_dict`."""
-
-        def build(kind: type[Any], values: dict[str, Any]) -> Any:
-            return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
         return cls(
-            vision=build(VisionConfig, stored["vision"]),
-            text=build(TextConfig, stored["text"]),
-            frame=build(FrameConfig, stored["frame"]),
+            vision=_build(VisionConfig, stored["vision"]),
+            text=_build(TextConfig, stored["text"]),
+            frame=_build(FrameConfig, stored["frame"]),
             projection=stored["projection"],
+            projection_dim=stored["projection_dim"],
             top_k=stored["top_k"],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationConfig:
+    """One UNETR: an encoder over windows of a scan, and a decoder to one label a voxel.
+
+    Attributes:
+        vision: the encoder, one window an image, without class token.
+        frame: spacing and HU window of what it sees; `frame.shape` is one window of the sliding window.
+        labels: names by value, the background first.
+        feature_size: channels of the decoder at full resolution.
+        skips: indices of the encoder blocks whose output goes to encoder2, encoder3 and encoder4.
+    """
+
+    vision: VisionConfig
+    frame: FrameConfig
+    labels: tuple[str, ...]
+    feature_size: int = 16
+    skips: tuple[int, int, int] = (3, 6, 9)
+
+    def __post_init__(self) -> None:
+        if self.vision.image != self.frame.shape or self.vision.patch != self.frame.patch:
+            raise ValueError(f"The encoder sees {self.vision.image}, but a window is {self.frame.shape}.")
+        if self.vision.cls_token:
+            raise ValueError("A segmentation encoder has no class token.")
+        if not 0 <= self.skips[0] < self.skips[1] < self.skips[2] < self.vision.depth:
+            raise ValueError(f"{self.skips} are not three rising blocks of {self.vision.depth}.")
+
+    @property
+    def window(self) -> tuple[int, int, int]:
+        """Voxels of one window along x, y, z."""
+        return self.frame.shape
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, as stored in a weights file."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> SegmentationConfig:
+        """The inverse of `to_dict`."""
+        return cls(
+            vision=_build(VisionConfig, stored["vision"]),
+            frame=_build(FrameConfig, stored["frame"]),
+            labels=tuple(stored["labels"]),
+            feature_size=stored["feature_size"],
+            skips=tuple(stored["skips"]),
+        )
+
+
+def _build(kind: type[Any], values: dict[str, Any]) -> Any:
+    """A flat dataclass from JSON types: its tuples came back as lists."""
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 _MINILM = TextConfig(encoder="minilm", dim=384, pooling="mean", max_tokens=64)
@@ -112,5 +165,54 @@ PRESETS: dict[str, ModelConfig] = {
         frame=FrameConfig(spacing_mm=(10.5, 10.5, 21.0), shape=(32, 32, 16), patch=(8, 8, 4), tile_overlap=1),
         projection="linear",
         top_k=4,
+    ),
+}
+
+BTCV_LABELS = (
+    "background",
+    "spleen",
+    "right kidney",
+    "left kidney",
+    "gallbladder",
+    "oesophagus",
+    "liver",
+    "stomach",
+    "aorta",
+    "inferior vena cava",
+    "portal and splenic veins",
+    "pancreas",
+    "right adrenal gland",
+    "left adrenal gland",
+)
+CHEST_LABELS = ("background", "left lung", "right lung", "trachea", "heart", "aorta", "liver", "spleen", "spine")
+
+
+def segmentation_window(shape: tuple[int, int, int], patch: tuple[int, int, int] = (16, 16, 8)) -> FrameConfig:
+    """The frame of one sliding window of that many voxels, at 1.5 × 1.5 × 3.0 mm."""
+    return FrameConfig(shape=shape, patch=patch, placement="volume")
+
+
+SEGMENTATION_PRESETS: dict[str, SegmentationConfig] = {
+    # The released UNETR, as fine-tuned on BTCV (docs/methods/simcrop.md).
+    "base": SegmentationConfig(
+        vision=VisionConfig(image=(96, 96, 48), positions="simcrop_official", cls_token=False),
+        frame=segmentation_window((96, 96, 48)),
+        labels=BTCV_LABELS,
+    ),
+    # The embedded default, on the encoder of the grounding preset of that name.
+    "small": SegmentationConfig(
+        vision=VisionConfig(image=(96, 96, 48), dim=192, depth=6, heads=3, cls_token=False),
+        frame=segmentation_window((96, 96, 48)),
+        labels=CHEST_LABELS,
+        feature_size=8,
+        skips=(1, 3, 4),
+    ),
+    # For tests: the whole pipeline in milliseconds.
+    "tiny": SegmentationConfig(
+        vision=VisionConfig(image=(32, 32, 16), patch=(8, 8, 4), dim=48, depth=4, heads=2, cls_token=False),
+        frame=FrameConfig(spacing_mm=(6.0, 6.0, 12.0), shape=(32, 32, 16), patch=(8, 8, 4), placement="volume"),
+        labels=CHEST_LABELS,
+        feature_size=4,
+        skips=(0, 1, 2),
     ),
 }

@@ -1,0 +1,1 @@
+"""What a report says: sentences, what each asserts and where, and its embedding."""

@@ -1,0 +1,142 @@
+"""From a volume to the model's frame: one box of voxels around the lungs, or several that cover them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcrop_core.errors import NotAChest
+from simcrop_core.imaging.affine import Affine, apply, scaled, translated
+from simcrop_core.imaging.frame_config import FrameConfig
+from simcrop_core.imaging.lattice import Lattice, Triple, index_in, lattice_of
+from simcrop_core.imaging.lungs import LungEstimate, estimate_lungs
+from simcrop_core.imaging.resample import resample_box
+from simcrop_core.imaging.volume import Volume
+
+# Lung kept clear of the frame's edge, so that the chest wall beside it is seen too.
+LUNG_MARGIN_MM = 12.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameVolume:
+    """What the model sees of one scan.
+
+    Attributes:
+        images_THWD: float32 (tiles, frame shape), HU window mapped to −1…1.
+        offsets: lattice index of each tile's first point; they differ by whole patches.
+        lattice: the grid they are cut from.
+        config: the frame they follow.
+        lungs: the estimate they were placed by; None where no lungs were looked for or found.
+    """
+
+    images_THWD: NDArray[np.float32]
+    offsets: tuple[Triple, ...]
+    lattice: Lattice
+    config: FrameConfig
+    lungs: LungEstimate | None
+
+    @property
+    def origin(self) -> Triple:
+        """Lattice index of the first point that any tile covers."""
+        x, y, z = (int(v) for v in np.min(self.offsets, axis=0))
+        return x, y, z
+
+    @property
+    def patch_grid(self) -> Triple:
+        """Patches along each axis of the whole covered box."""
+        extent = np.max(self.offsets, axis=0) - self.origin + self.config.shape
+        x, y, z = (int(v) for v in extent // np.asarray(self.config.patch))
+        return x, y, z
+
+    @property
+    def affine(self) -> Affine:
+        """(4, 4) voxel of the covered box → patient RAS, mm."""
+        return translated(self.lattice.affine, self.origin)
+
+    @property
+    def patch_affine(self) -> Affine:
+        """(4, 4) patch index → the patch's centre in patient RAS, mm."""
+        centre = (np.asarray(self.config.patch) - 1) / 2
+        return scaled(translated(self.affine, centre), self.config.patch)
+
+    @property
+    def box_ras_mm(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Low and high RAS corners, mm, of the smallest upright box that holds everything covered."""
+        last = np.asarray(self.patch_grid) * self.config.patch - 0.5
+        corners = apply(self.affine, list(itertools.product(*((-0.5, float(end)) for end in last))))
+        low, high = (corners.min(axis=0).round(2).tolist(), corners.max(axis=0).round(2).tolist())
+        return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+
+    def patches_within_scan(self) -> NDArray[np.bool_]:
+        """(patch grid) bool: patches whose centre lies within the scan; the others hold only padding."""
+        covered = []
+        for axis in range(3):
+            centre = self.origin[axis] + (np.arange(self.patch_grid[axis]) + 0.5) * self.config.patch[axis] - 0.5
+            covered.append((centre >= -0.5) & (centre <= self.lattice.shape[axis] - 0.5))
+        return covered[0][:, None, None] & covered[1][None, :, None] & covered[2][None, None, :]
+
+
+def frame_volume(volume: Volume, config: FrameConfig, *, force: bool = False) -> FrameVolume:
+    """Cut the model's frame, or the tiles that cover the lungs, out of a volume.
+
+    Args:
+        volume: the CT, HU.
+        config: the frame of the weights in use.
+        force: where no lungs are found, centre the frame on the volume instead of refusing.
+
+    Raises:
+        NotAChest: placement is on the lungs, none were found, and `force` is not set.
+    """
+    lattice = lattice_of(volume, config.spacing_mm, config.axes)
+    lungs = estimate_lungs(volume) if config.placement == "lungs" else None
+    if config.placement == "lungs" and lungs is None and not force:
+        x, y, z = (n * s / 10 for n, s in zip(volume.shape, volume.spacing_mm, strict=True))
+        raise NotAChest(
+            f"No lungs were found in this scan of {x:.0f} × {y:.0f} × {z:.0f} cm.",
+            hint="Choose a chest series, or pass --force to run on the middle of the scan anyway.",
+        )
+    offsets = _offsets_on_lungs(lattice, config, lungs) if lungs else (_offset_on_volume(lattice, config),)
+    tiles = [
+        resample_box(
+            volume, lattice, offset, config.shape, hu_window=config.hu_window, padding=config.padding
+        )
+        for offset in offsets
+    ]
+    return FrameVolume(np.stack(tiles), offsets, lattice, config, lungs)
+
+
+def _offset_on_volume(lattice: Lattice, config: FrameConfig) -> Triple:
+    """Centre crop and symmetric padding, with the released code's rounding (MONAI's)."""
+    x, y, z = (
+        n // 2 - size // 2 if n >= size else -((size - n) // 2)
+        for n, size in zip(lattice.shape, config.shape, strict=True)
+    )
+    return x, y, z
+
+
+def _offsets_on_lungs(lattice: Lattice, config: FrameConfig, lungs: LungEstimate) -> tuple[Triple, ...]:
+    """One frame centred on the lungs, or overlapping tiles along the axes where the lungs are larger than a frame."""
+    corners = index_in(lattice.affine, lungs.box_ras_points())
+    along = [
+        _starts(
+            float(corners[:, axis].min()) - LUNG_MARGIN_MM / config.spacing_mm[axis],
+            float(corners[:, axis].max()) + LUNG_MARGIN_MM / config.spacing_mm[axis],
+            size=config.shape[axis],
+            patch=config.patch[axis],
+            overlap=config.tile_overlap,
+        )
+        for axis in range(3)
+    ]
+    return tuple(itertools.product(*along))
+
+
+def _starts(low: float, high: float, *, size: int, patch: int, overlap: int) -> list[int]:
+    """First points of the frames that cover low…high along one axis: evenly spaced by whole patches, centred."""
+    frames = 1 if high - low <= size else 1 + math.ceil((high - low - size) / (size - overlap * patch))
+    stride = patch * math.ceil((high - low - size) / (frames - 1) / patch) if frames > 1 else 0
+    first = round((low + high) / 2 - ((frames - 1) * stride + size) / 2)
+    return [first + i * stride for i in range(frames)]

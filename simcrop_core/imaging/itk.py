@@ -1,0 +1,135 @@
+"""Read NRRD and MetaImage (.nrrd, .nhdr, .mha, .mhd) with SimpleITK."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from simcrop_core.errors import NotASingleVolume, UnreadableFile
+from simcrop_core.imaging.affine import Affine
+from simcrop_core.imaging.header import ORIENTATION_UNSTATED, Header
+from simcrop_core.imaging.single_volume import single_volume
+from simcrop_core.imaging.volume import Volume
+from simcrop_core.imaging.voxel_values import to_hounsfield
+from simcrop_core.progress import Job
+
+FORMATS = {"NrrdImageIO": "NRRD", "MetaImageIO": "MetaImage"}
+
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def read_itk_header(path: Path, image_io: str) -> Header:
+    """Shape, type and geometry; no voxel is decoded.
+
+    Args:
+        path: the file.
+        image_io: ITK's name of the format, a key of `FORMATS`.
+
+    Raises:
+        UnreadableFile: damaged, or it promises more voxels than any CT has.
+        NotASingleVolume: 4D, colours, or too few slices.
+    """
+    return _header(_inspected(path, image_io), path, image_io)
+
+
+def read_itk(path: Path, image_io: str, job: Job | None = None) -> Volume:
+    """The volume; voxels are a view of the image that SimpleITK decoded.
+
+    Raises:
+        UnreadableFile: damaged or cut off.
+        NotASingleVolume: 4D, colours, or too few slices.
+        Cancelled: `job` was asked to stop before the decoding began.
+    """
+    reader = _inspected(path, image_io)
+    header = _header(reader, path, image_io)
+    if job is not None:
+        job.step("reading", 0, 1)
+    if reader.GetDimension() > 3:
+        reader.SetExtractSize([*header.shape, *[0] * (reader.GetDimension() - 3)])
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise _damaged(path, error) from error
+    stored = array_of(image).reshape(-1)
+    if job is not None:
+        job.step("reading", 1, 1)
+    values = to_hounsfield(stored, name=header.name)
+    return Volume(values.reshape(header.shape, order="F"), header.affine, header.name, findings=header.findings)
+
+
+def array_of(image: sitk.Image) -> NDArray[np.generic]:
+    """The (z, y, x) pixels of an image, without a copy; the array keeps the image alive."""
+    return np.asarray(_Pixels(image))
+
+
+class _Pixels:
+    """An image's buffer for numpy, which holds on to this object, and so to the image, as long as the array lives."""
+
+    def __init__(self, image: sitk.Image) -> None:
+        interface = sitk.GetArrayViewFromImage(image).__array_interface__
+        address, _ = interface["data"]
+        self.image = image
+        self.__array_interface__ = {**interface, "data": (address, False)}
+
+
+def _inspected(path: Path, image_io: str) -> sitk.ImageFileReader:
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(image_io)
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise _damaged(path, error) from error
+    return reader
+
+
+def _damaged(path: Path, error: RuntimeError) -> UnreadableFile:
+    reason = str(error).strip().splitlines()[-1].strip()
+    return UnreadableFile(f"{path.name} cannot be read: {reason}", hint="Copy or export it again.")
+
+
+def _header(reader: sitk.ImageFileReader, path: Path, image_io: str) -> Header:
+    shape = single_volume(reader.GetSize(), name=path.name, components=reader.GetNumberOfComponents())
+    pixel_type = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    if "complex" in pixel_type:
+        raise NotASingleVolume(f"{path.name} stores complex numbers; a CT does not.", hint="Save it as 16-bit integers.")
+    stated = image_io != "NrrdImageIO" or reader.HasMetaDataKey("NRRD_space")
+    return Header(
+        name=path.name,
+        file_format=FORMATS[image_io],
+        shape=shape,
+        affine=_affine(reader),
+        stored_type=_STORED_TYPES.get(reader.GetPixelID(), pixel_type),
+        slope=1.0,
+        intercept=0.0,
+        file_bytes=path.stat().st_size,
+        findings=() if stated else (ORIENTATION_UNSTATED,),
+    )
+
+
+def _affine(reader: Any) -> Affine:
+    """ITK's origin, spacing and direction (LPS) as one RAS affine."""
+    dimension = reader.GetDimension()
+    direction = np.array(reader.GetDirection()).reshape(dimension, dimension)[:3, :3]
+    affine = np.eye(4)
+    affine[:3, :3] = direction * np.array(reader.GetSpacing())[:3]
+    affine[:3, 3] = reader.GetOrigin()[:3]
+    return _LPS_TO_RAS @ affine
+
+
+_STORED_TYPES = {
+    sitk.sitkInt8: "int8",
+    sitk.sitkUInt8: "uint8",
+    sitk.sitkInt16: "int16",
+    sitk.sitkUInt16: "uint16",
+    sitk.sitkInt32: "int32",
+    sitk.sitkUInt32: "uint32",
+    sitk.sitkInt64: "int64",
+    sitk.sitkUInt64: "uint64",
+    sitk.sitkFloat32: "float32",
+    sitk.sitkFloat64: "float64",
+}

@@ -1,0 +1,71 @@
+"""Which array shapes are one CT volume, and how much may be asked of memory for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from simcrop_core.errors import NotASingleVolume, OutOfMemory, UnreadableFile
+
+MIN_SLICES = 4
+# 2048 × 2048 × 512, or 512 × 512 × 8192: twice the longest whole-body CT.
+MAX_VOXELS = 2**31
+
+
+def single_volume(shape: Sequence[int], *, name: str, components: int = 1) -> tuple[int, int, int]:
+    """The three axes of a stored array that is one CT volume; axes of length 1 after the third are dropped.
+
+    Args:
+        shape: as the header gives it, x first.
+        name: the file's, for the message.
+        components: numbers a voxel.
+
+    Raises:
+        NotASingleVolume: colours or vectors, several volumes, or fewer than four slices.
+        UnreadableFile: the header promises more voxels than any CT has.
+    """
+    sizes = [int(size) for size in shape]
+    if components != 1:
+        raise NotASingleVolume(
+            f"{name} has {components} numbers a voxel: a colour image or a vector field.",
+            hint="Give the CT itself, with one number a voxel, not a rendering or a fused picture of it.",
+        )
+    while len(sizes) > 3 and sizes[-1] == 1:
+        sizes.pop()
+    described = " × ".join(str(size) for size in sizes)
+    if len(sizes) > 3:
+        raise NotASingleVolume(
+            f"{name} holds several volumes ({described}).", hint="Save the one to be read as a volume of its own."
+        )
+    if len(sizes) < 3 or min(sizes) < MIN_SLICES:
+        raise NotASingleVolume(
+            f"{name} is {described} voxels: too few slices to be a volume.",
+            hint="Give the whole series: a volume has at least four slices along every axis.",
+        )
+    if math.prod(sizes) > MAX_VOXELS:
+        raise UnreadableFile(
+            f"The header of {name} promises {described} voxels, more than any CT.",
+            hint="The file is damaged or was made up; export it again.",
+        )
+    x, y, z = sizes
+    return x, y, z
+
+
+def room_for(count: int, dtype: DTypeLike, *, name: str) -> NDArray[np.generic]:
+    """An uninitialised array of `count` voxels.
+
+    Raises:
+        OutOfMemory: this machine has no room for it.
+    """
+    try:
+        return np.empty(count, dtype)
+    except MemoryError as error:
+        gibibytes = count * np.dtype(dtype).itemsize / 2**30
+        raise OutOfMemory(
+            f"{name} needs {gibibytes:.1f} GiB of memory to be read.", hint="Close other programs, or crop the volume."
+        ) from error
+
+

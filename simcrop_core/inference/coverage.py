@@ -1,0 +1,67 @@
+"""Whether the place a sentence speaks of is in the part of the patient that the model saw."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simcrop_core.imaging.affine import apply
+from simcrop_core.imaging.frame import FrameVolume
+from simcrop_core.imaging.lattice import index_in
+from simcrop_core.results import Side
+from simcrop_core.text.anatomy import Region
+
+# Where a region lies along the body: mm above the lung apices, or below the lung bases (usual adult anatomy). A level
+# must be in the covered part of the scan for a sentence about that region to be looked for.
+_ABOVE_APEX_MM: dict[Region, float] = {"head": 130.0, "neck": 15.0}
+_BELOW_BASE_MM: dict[Region, float] = {"upper abdomen": 10.0, "kidneys": 70.0, "pelvis": 250.0}
+# Less lung than this on one side of the spine is no lung to look into.
+_LEAST_LUNG_SHARE = 0.05
+
+
+def covers(frame: FrameVolume, region: Region | None, side: Side | None) -> bool:
+    """Whether the covered box holds the body region, and lung on the side, that a sentence names.
+
+    Without a lung estimate nothing is known of the patient, and everything counts as covered.
+    """
+    if frame.lungs is None:
+        return True
+    if region == "limbs":
+        return False
+    return _covers_level(frame, region) and _covers_side(frame, side)
+
+
+def _covers_level(frame: FrameVolume, region: Region | None) -> bool:
+    """Whether the region's usual level along the body is inside both the frame and the scan."""
+    assert frame.lungs is not None
+    lung_s_mm = frame.lungs.box_ras_points()[:, 2]
+    if region in _ABOVE_APEX_MM:
+        level = float(lung_s_mm.max()) + _ABOVE_APEX_MM[region]
+    elif region in _BELOW_BASE_MM:
+        level = float(lung_s_mm.min()) - _BELOW_BASE_MM[region]
+    else:
+        return True
+    centre = apply(frame.lungs.affine, np.argwhere(frame.lungs.mask).mean(axis=0))
+    index = index_in(frame.lattice.affine, [centre[0], centre[1], level])
+    end = np.asarray(frame.origin) + np.asarray(frame.patch_grid) * frame.config.patch
+    return bool(
+        (index >= np.maximum(frame.origin, 0)).all() and (index <= np.minimum(end, frame.lattice.shape) - 1).all()
+    )
+
+
+def _covers_side(frame: FrameVolume, side: Side | None) -> bool:
+    """Whether there is lung on that side of the spine; unknown where the scan holds half a chest."""
+    assert frame.lungs is not None
+    midline = frame.lungs.midline_r_mm
+    if side not in ("left", "right") or midline is None:
+        return True
+    r_mm = apply(frame.lungs.affine, np.argwhere(frame.lungs.mask))[:, 0]
+    share = float((r_mm < midline).mean()) if side == "left" else float((r_mm > midline).mean())
+    return share >= _LEAST_LUNG_SHARE
+
+
+def on_the_other_side(frame: FrameVolume, side: Side | None, peak_r_mm: float, patch_mm: float) -> bool:
+    """Whether a peak lies, by more than half a patch, on the side that the sentence does not name."""
+    if side not in ("left", "right") or frame.lungs is None or frame.lungs.midline_r_mm is None:
+        return False
+    towards_right = peak_r_mm - frame.lungs.midline_r_mm
+    return towards_right > patch_mm / 2 if side == "left" else towards_right < -patch_mm / 2

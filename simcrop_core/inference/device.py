@@ -1,0 +1,45 @@
+"""Which processor runs the networks, in which number format, and what to do when its memory is full."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from simcrop_core.errors import DeviceUnavailable
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def resolve_device(name: DeviceName) -> torch.device:
+    """The device of that name; "auto" prefers CUDA, then MPS, then the CPU.
+
+    Raises:
+        DeviceUnavailable: the machine has no such device, or torch was built without it.
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+    if not available[name]:
+        raise DeviceUnavailable(
+            f"torch {torch.__version__} finds no {name} device on this machine.",
+            hint="Use --device auto, or install the torch build for your hardware (pytorch.org).",
+        )
+    return torch.device(name)
+
+
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it natively, else float32."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":
+        native = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    else:
+        native = False
+    return torch.bfloat16 if native else torch.float32
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch failed for want of memory (its CPU and MPS allocators raise a plain RuntimeError)."""
+    message = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in message or "can't allocate memory" in message

@@ -1,0 +1,74 @@
+"""Sentences against the patches of one scan: the map, the region, the score and the rank of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from simcrop_core.errors import WidthMismatch
+from simcrop_core.inference.features import PatchFeatures
+
+_SENTENCES_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Similarity:
+    """What a scan answers to S sentences.
+
+    Attributes:
+        maps_SN: cosine of each patch with each sentence; −1 where a patch holds only padding.
+        scores_S: cosine of each sentence with the mean of its top-K patches.
+        peaks_S: the patch with the highest cosine.
+    """
+
+    maps_SN: Tensor
+    scores_S: Tensor
+    peaks_S: Tensor
+
+
+@torch.inference_mode()
+def ground(features: PatchFeatures, sentences_SC: Tensor, *, top_k: int) -> Similarity:
+    """Score every patch of one scan against every sentence.
+
+    Cosine similarity of patch features and sentence embeddings (paper Eq. 2 with both sides L2-normalised), and the
+    cosine with the mean of the top-K patches (Eq. 3, 4; docs/methods/simcrop.md). All patches are visible.
+
+    Args:
+        features: of one scan.
+        sentences_SC: sentence embeddings in the patch space.
+        top_k: patches that make a sentence's region; clipped to the number of patches within the scan.
+
+    Raises:
+        WidthMismatch: features and embeddings come from different models.
+    """
+    if sentences_SC.shape[1] != features.features_NC.shape[1]:
+        raise WidthMismatch(
+            f"The sentences are {sentences_SC.shape[1]} wide and the patches {features.features_NC.shape[1]}.",
+            hint="Encode the scan and the sentences with the same weights.",
+        )
+    sentences_SC = F.normalize(sentences_SC, dim=1)
+    maps_SN = sentences_SC @ F.normalize(features.features_NC, dim=1).T
+    maps_SN = maps_SN.masked_fill(~features.within_scan_N, -1.0)
+    top_k = min(top_k, int(features.within_scan_N.sum()))
+    scores = [
+        _region_scores(features.features_NC, sentences, maps, top_k)
+        for sentences, maps in zip(
+            sentences_SC.split(_SENTENCES_AT_ONCE), maps_SN.split(_SENTENCES_AT_ONCE), strict=True
+        )
+    ]
+    return Similarity(maps_SN, torch.cat(scores), maps_SN.argmax(dim=1))
+
+
+def _region_scores(features_NC: Tensor, sentences_SC: Tensor, maps_SN: Tensor, top_k: int) -> Tensor:
+    """Cosine of each (normalised) sentence with the mean feature of its top-K patches."""
+    regions_SKC = features_NC[maps_SN.topk(top_k, dim=1).indices]
+    return (F.normalize(regions_SKC.mean(dim=1), dim=1) * sentences_SC).sum(dim=1)
+
+
+def ranks(scores_S: Tensor, reference_scores_R: Tensor) -> list[tuple[int, int]]:
+    """Each sentence's place among the reference sentences on the same scan: (1, 500) beats them all."""
+    better = (reference_scores_R[None, :] > scores_S[:, None]).sum(dim=1)
+    return [(int(place) + 1, len(reference_scores_R)) for place in better]

@@ -1,0 +1,33 @@
+"""The maps that bring sentence embeddings and patch features into one space."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from simcrop_core.models.config import Projection
+
+
+def text_projection(kind: Projection, *, text_dim: int, vision_dim: int, shared_dim: int) -> nn.Module:
+    """The map of sentence embeddings, (…, text_dim) → (…, shared width).
+
+    Raises:
+        ValueError: no projection, though the widths differ.
+    """
+    match kind:
+        case "none":
+            if text_dim != vision_dim:
+                raise ValueError(f"Sentences of width {text_dim} need a projection into patches of width {vision_dim}.")
+            return nn.Identity()
+        case "linear":
+            return nn.Linear(text_dim, vision_dim)
+        case "mlp":
+            return nn.Sequential(
+                nn.Linear(text_dim, 2 * vision_dim), nn.GELU(), nn.Linear(2 * vision_dim, vision_dim)
+            )
+        case "two-sided":
+            return nn.Linear(text_dim, shared_dim)
+
+
+def image_projection(kind: Projection, *, vision_dim: int, shared_dim: int) -> nn.Module:
+    """The map of patch features, (…, vision_dim) → (…, shared width): the identity unless both sides are projected."""
+    return nn.Linear(vision_dim, shared_dim) if kind == "two-sided" else nn.Identity()

@@ -1,0 +1,190 @@
+"""What a weights file says about itself: the typed form of its JSON metadata (docs/weights.md)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from safetensors import SafetensorError, safe_open
+
+from simcrop_core.errors import IncompatibleWeights, UnknownWeights
+from simcrop_core.models.config import ModelConfig, SegmentationConfig
+
+FORMAT = "simcrop-weights/1"
+METADATA_KEY = "simcrop"
+
+WeightsKind = Literal["grounding", "segmentation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Scores from which a sentence counts as located, and as weak."""
+
+    located: float
+    weak: float
+
+
+@dataclass(frozen=True, slots=True)
+class ColourScale:
+    """Scores at the two ends of the one colour scale of these weights; nothing is drawn below `low`."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where the numbers come from.
+
+    Attributes:
+        licence: under which the weights may be used.
+        trained_on: the data, in words a user reads.
+        synthetic: no real scan was used.
+        data: the data set's version or list, for machines.
+        recipe: name of the training recipe.
+        seed: of the training run.
+        steps: optimiser steps.
+        wall_time_s: of the training run.
+        git_commit: of the code that trained.
+        date: of the training or the import, ISO 8601.
+        source: name of the file the weights were imported from.
+        source_sha256: of that file.
+        metrics: name to value, measured before the weights were written.
+        notes: what an importer had to decide or could not know.
+    """
+
+    licence: str
+    trained_on: str
+    synthetic: bool
+    data: str | None = None
+    recipe: str | None = None
+    seed: int | None = None
+    steps: int | None = None
+    wall_time_s: float | None = None
+    git_commit: str | None = None
+    date: str | None = None
+    source: str | None = None
+    source_sha256: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsMetadata:
+    """The metadata of one weights file.
+
+    Attributes:
+        name: of the set of weights.
+        config: the model, its frame included; its type is the kind of the file.
+        provenance: where the numbers come from.
+        labels: label id to name (segmentation).
+        tasks: task to the label ids it gives (segmentation).
+        thresholds: of the evidence; None where the weights have none.
+        colour_scale: of the heatmaps; None where the weights have none.
+        reference_sha256: of the text of the sentence bank behind the tensor `reference.embeddings`.
+    """
+
+    name: str
+    config: ModelConfig | SegmentationConfig
+    provenance: Provenance
+    labels: dict[int, str] = field(default_factory=dict)
+    tasks: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    thresholds: Thresholds | None = None
+    colour_scale: ColourScale | None = None
+    reference_sha256: str | None = None
+
+    @property
+    def kind(self) -> WeightsKind:
+        """Which model the file holds."""
+        return "grounding" if isinstance(self.config, ModelConfig) else "segmentation"
+
+    def to_json(self) -> str:
+        """The JSON document that the file stores."""
+        document = {"format": FORMAT, "kind": self.kind, **dataclasses.asdict(self), "config": self.config.to_dict()}
+        return json.dumps(document, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> WeightsMetadata:
+        """The inverse of `to_json`; fields that a later release added are left aside.
+
+        Raises:
+            IncompatibleWeights: another format version, an unknown kind, or a field missing or malformed.
+        """
+        try:
+            stored = json.loads(text)
+            _check_format(stored)
+            config_type = {"grounding": ModelConfig, "segmentation": SegmentationConfig}[stored["kind"]]
+            return cls(
+                name=str(stored["name"]),
+                config=config_type.from_dict(stored["config"]),
+                provenance=_provenance(stored["provenance"]),
+                labels={int(label): str(name) for label, name in stored.get("labels", {}).items()},
+                tasks={str(task): tuple(map(int, ids)) for task, ids in stored.get("tasks", {}).items()},
+                thresholds=_pair(Thresholds, stored.get("thresholds")),
+                colour_scale=_pair(ColourScale, stored.get("colour_scale")),
+                reference_sha256=stored.get("reference_sha256"),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as fault:
+            raise IncompatibleWeights(
+                f"The weights file's description of itself is malformed: {fault!r}.",
+                hint="Fetch the file again, or write it again with this version of SimCroP.",
+            ) from fault
+
+
+def read_metadata(path: Path) -> WeightsMetadata:
+    """The metadata of a weights file, without reading a tensor.
+
+    Raises:
+        UnknownWeights: no such file, or not a safetensors file that SimCroP wrote.
+        IncompatibleWeights: a format, kind or configuration that this version does not know.
+    """
+    document = stored_metadata(path).get(METADATA_KEY)
+    if document is None:
+        raise UnknownWeights(
+            f"{path} holds tensors but does not say which model they are.",
+            hint="Run `simcrop weights import` on it first.",
+        )
+    return WeightsMetadata.from_json(document)
+
+
+def stored_metadata(path: Path) -> Mapping[str, str]:
+    """The metadata strings of any safetensors file, empty where it has none.
+
+    Raises:
+        UnknownWeights: no such file, or not a whole safetensors file.
+    """
+    if not path.is_file():
+        raise UnknownWeights(f"There is no weights file {path}.", hint="`simcrop weights list` shows what there is.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as fault:
+        raise UnknownWeights(
+            f"{path} is not a whole safetensors file: {fault}.",
+            hint="Fetch it again; a .pth file goes through `simcrop weights import` first.",
+        ) from fault
+
+
+_Pair = TypeVar("_Pair", Thresholds, ColourScale)
+
+
+def _check_format(stored: dict[str, Any]) -> None:
+    if stored["format"] != FORMAT:
+        raise IncompatibleWeights(
+            f"The weights file has the format {stored['format']}; this version reads {FORMAT}.",
+            hint="Use the SimCroP version that wrote the file, or a newer one.",
+        )
+
+
+def _provenance(stored: dict[str, Any]) -> Provenance:
+    known = {f.name for f in dataclasses.fields(Provenance)}
+    fields = {name: value for name, value in stored.items() if name in known}
+    return Provenance(**{**fields, "notes": tuple(fields.get("notes", ()))})
+
+
+def _pair(kind: type[_Pair], stored: dict[str, float] | None) -> _Pair | None:
+    return None if stored is None else kind(**{name: float(value) for name, value in stored.items()})
