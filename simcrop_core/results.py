@@ -13,6 +13,7 @@ GROUND_SCHEMA = "simcrop.ground/1"
 SEGMENT_SCHEMA = "simcrop.segment/1"
 INFO_SCHEMA = "simcrop.info/1"
 BENCH_SCHEMA = "simcrop.bench/1"
+DEMO_SCHEMA = "simcrop.demo/1"
 
 Polarity = Literal["positive", "negated", "uncertain", "normal"]
 Kind = Literal["finding", "comparison", "recommendation", "technique"]
@@ -28,6 +29,7 @@ Lobe = Literal[
     "lower lobe",
 ]
 Evidence = Literal["located", "weak", "not located", "outside field of view", "not groundable"]
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 Outcome = Literal["pass", "repaired", "warned", "refused"]
 
 
@@ -238,6 +240,51 @@ class BenchResult:
     base: ModelTimes
     peers: dict[str, dict[str, float]]
     schema: str = BENCH_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPeak:
+    """How far one demo sentence's peak is from what it speaks of.
+
+    Attributes:
+        text: the sentence.
+        target: the structure, or None where nothing should be found.
+        evidence: as in the grounding result.
+        distance_mm: from the peak to the nearest voxel of the structure; 0 inside it.
+        lung_centre_mm: the same from the middle of the lungs: a guess that reads no sentence.
+    """
+
+    text: str
+    target: str | None
+    evidence: Evidence | None
+    distance_mm: float | None
+    lung_centre_mm: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What `simcrop demo --json` prints.
+
+    Attributes:
+        scan: its name.
+        synthetic: it was drawn, not scanned.
+        grounding: as of `simcrop ground`.
+        segmentation: as of `simcrop segment --task chest`.
+        peaks: a row a sentence.
+        dice: label to Dice against the scan's labels, of the weights ("simcrop") and of the threshold ("threshold").
+        page: path of the page with every picture.
+        seconds: from reading the scan to the written page.
+    """
+
+    scan: str
+    synthetic: bool
+    grounding: GroundResult
+    segmentation: SegmentResult
+    peaks: list[DemoPeak]
+    dice: dict[str, dict[str, float]]
+    page: str
+    seconds: float
+    schema: str = DEMO_SCHEMA
 
 
 def as_json(result: Any) -> dict[str, Any]:

@@ -6,18 +6,17 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from matplotlib.patheffects import withStroke
-from numpy.typing import NDArray
 
 from simcrop_core.errors import CannotWrite
 from simcrop_core.export.atomic import replacing
-from simcrop_core.export.planes import VIEWS, Bounds, Plane, Point, grid_box_outline, plane
+from simcrop_core.export.field import shown_bounds
+from simcrop_core.export.layout import Line, lay_out
+from simcrop_core.export.overlay import plane_picture, tinted
+from simcrop_core.export.planes import VIEWS, Plane, Point, grid_box_outline, plane
 from simcrop_core.export.wording import (
     MARKS,
     SCALE_LABEL,
@@ -26,43 +25,22 @@ from simcrop_core.export.wording import (
     side_conflict_words,
     why_not_drawn,
 )
-from simcrop_core.imaging.heatmap import ColourScale, Heatmap, grid_bounds_ras_mm
+from simcrop_core.imaging.heatmap import ColourScale, Heatmap
 from simcrop_core.imaging.lattice import index_in
-from simcrop_core.imaging.sampling import sample
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.results import SentenceResult
 
 LUNG_WINDOW_HU = (-1350.0, 150.0)
-PIXEL_MM = 0.6
-MARGIN_MM = 24.0
-COARSE_MM, BODY_HU, TABLE_SHARE = 8.0, -300.0, 0.05
-RULER_MM = 50.0
-FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
-WIDTH_INCHES = 12.0
+PIXEL_MM = 0.6  # of the sampled planes; about one pixel of a figure of a whole chest
 DPI = 150
+FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
 
-BACKGROUND, INK, FAINT, AMBER = "#0b0d10", "#f2f4f7", "#9aa4b2", "#ffb000"
-# The dark end of the map would vanish over lung; what is left rises in lightness all the way.
-HEAT = ListedColormap(colormaps["plasma"](np.linspace(0.30, 1.0, 256)), name="heat")
-FAINTEST, STRONGEST = 0.28, 0.48
+INK, FAINT, AMBER = "#f2f4f7", "#9aa4b2", "#ffb000"
 HALO = [withStroke(linewidth=3, foreground="black")]
-
-
-def overlay(scores: NDArray[np.float32], scale: ColourScale) -> NDArray[np.float32]:
-    """Scores as colours over a CT: opacity rises along the scale, and is 0 below it and where there is no score.
-
-    Args:
-        scores: (rows, columns) cosine similarity; NaN where the model did not look.
-        scale: of the weights.
-
-    Returns:
-        (rows, columns, 4) RGBA, 0 to 1.
-    """
-    along = scale.position(scores)
-    drawn = np.isfinite(along)
-    rgba: NDArray[np.float32] = HEAT(np.where(drawn, along, 0.0)).astype(np.float32)
-    rgba[..., 3] = np.where(drawn, FAINTEST + (STRONGEST - FAINTEST) * along, 0.0)
-    return rgba
+TITLE_COLUMNS, TITLE_LINES = 92, 4
+RULER_MM, RULER_INSET_MM = 50.0, 8.0
+LEFT, RIGHT = (0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center")
+TOP, BOTTOM = (0.5, 0.98, "center", "top"), (0.5, 0.02, "center", "bottom")
 
 
 def figure(
@@ -91,22 +69,24 @@ def figure(
         window_hu: HU shown as black and as white.
     """
     silence = why_not_drawn(sentence, heatmap, scale, draw_absent=draw_absent)
-    shown = heatmap if silence is None else None
-    through = sentence.peak_ras_mm if shown is not None else None
-    bounds = _field(volume, heatmap, through)
-    planes = [plane(view, bounds, through or _middle(bounds), PIXEL_MM) for view in VIEWS]
-    title = _title_lines(sentence, silence) if titled else []
-    picture, places, bar = _laid_out(planes, title)
-    for axes, cut in zip(places, planes, strict=True):
-        _draw_plane(axes, cut, volume, window_hu)
-        if shown is not None:
-            axes.imshow(overlay(shown.sample(cut.points_ras_mm), scale), extent=cut.extent_mm, interpolation="bilinear")
-            _draw_peak(axes, cut, shown, sentence)
-    if shown is not None:
-        _draw_bar(bar, scale)
+    shown, peak = (heatmap, sentence.peak_ras_mm) if silence is None else (None, None)
+    bounds = shown_bounds(volume, heatmap, peak)
+    x, y, z = (float(c) for c in bounds.mean(axis=0))
+    planes = [plane(view, bounds, peak or (x, y, z), PIXEL_MM) for view in VIEWS]
+    layout = lay_out(planes, _title(sentence, silence) if titled else [], DPI)
+    for axes, cut in zip(layout.planes, planes, strict=True):
+        picture = plane_picture(cut, volume, shown, scale, window_hu)
+        axes.imshow(picture, extent=cut.extent_mm, interpolation="bilinear")
+        axes.autoscale(False)
+        axes.set_axis_off()
+        _label(axes, cut)
+        if shown is not None and peak is not None:
+            _outline_peak(axes, cut, shown, peak, dashed=sentence.evidence == "weak")
+    if shown is None:
+        layout.bar.remove()
     else:
-        bar.set_axis_off()
-    return picture
+        _draw_bar(layout.bar, scale)
+    return layout.page
 
 
 def write_figure(
@@ -128,122 +108,52 @@ def write_figure(
         raise CannotWrite(
             f"{Path(path).name} does not end in a picture format this writes.", hint=f"Use one of {', '.join(FORMATS)}."
         )
-    drawn = figure(volume, heatmap, sentence, scale, draw_absent=draw_absent, window_hu=window_hu)
+    page = figure(volume, heatmap, sentence, scale, draw_absent=draw_absent, window_hu=window_hu)
     with replacing(path) as temporary:
-        drawn.savefig(temporary, dpi=DPI)
+        page.savefig(temporary)
 
 
-def _field(volume: Volume, heatmap: Heatmap | None, peak: Point | None) -> Bounds:
-    """The box to show: the body, as far as the model saw it and a patch more; the peak in any case."""
-    bounds = grid_bounds_ras_mm(volume.shape, volume.affine)
-    if heatmap is not None:
-        seen = heatmap.bounds_ras_mm()
-        bounds = np.stack([np.maximum(bounds[0], seen[0] - MARGIN_MM), np.minimum(bounds[1], seen[1] + MARGIN_MM)])
-    body = _body(volume, bounds)
-    if peak is None:
-        return body
-    return np.stack([np.minimum(body[0], np.subtract(peak, MARGIN_MM)), np.maximum(body[1], np.add(peak, MARGIN_MM))])
-
-
-def _body(volume: Volume, bounds: Bounds) -> Bounds:
-    """The part of a box that is not just air and table; the box itself where there is no body in it."""
-    steps = [np.arange(low + COARSE_MM / 2, high, COARSE_MM) for low, high in bounds.T]
-    body = sample(volume.voxels, volume.affine, np.stack(np.meshgrid(*steps, indexing="ij"), -1), outside=-1024) > BODY_HU
-    trimmed = bounds.copy()
-    for axis in range(3):
-        share = body.mean(axis=tuple({0, 1, 2} - {axis}))
-        kept = np.flatnonzero(share > TABLE_SHARE)
-        if kept.size:
-            trimmed[:, axis] = steps[axis][kept[0]] - MARGIN_MM / 2, steps[axis][kept[-1]] + MARGIN_MM / 2
-    return np.stack([np.maximum(trimmed[0], bounds[0]), np.minimum(trimmed[1], bounds[1])])
-
-
-def _middle(bounds: Bounds) -> Point:
-    x, y, z = (float(c) for c in bounds.mean(axis=0))
-    return x, y, z
-
-
-Words = tuple[str, str, float, bool]  # text, colour, size in points, bold
-
-
-def _title_lines(sentence: SentenceResult, silence: str | None) -> list[Words]:
+def _title(sentence: SentenceResult, silence: str | None) -> list[Line]:
     """The sentence, then its facts, then what to be careful about."""
-    lines: list[Words] = [(line, INK, 15, True) for line in textwrap.wrap(sentence.text, 92)]
+    wrapped = textwrap.wrap(sentence.text, TITLE_COLUMNS, max_lines=TITLE_LINES, placeholder=" …")
+    lines = [Line(text, INK, 15, bold=True) for text in wrapped]
     facts = [f"{MARKS[sentence.evidence]} {sentence.evidence}"] if sentence.evidence else []
     if silence is None:
         facts += [words for words in (score_words(sentence), peak_words(sentence)) if words]
     if facts:
-        lines.append(("   ·   ".join(facts), FAINT, 11, False))
+        lines.append(Line("   ·   ".join(facts), FAINT, 11))
     if silence is not None:
-        lines.append((silence, INK, 11, False))
+        lines.append(Line(silence, INK, 11))
     elif sentence.side_conflict:
-        lines.append((f"▲ {side_conflict_words(sentence)}", AMBER, 11, True))
+        lines.append(Line(f"▲ {side_conflict_words(sentence)}", AMBER, 11, bold=True))
     return lines
 
 
-def _laid_out(planes: list[Plane], title: list[Words]) -> tuple[Figure, list[Axes], Axes]:
-    """An empty figure with the words, one place for each plane, all at one scale, and one for the colour bar."""
-    edge, gap, bar_width, line = 0.2, 0.08, 1.05, 1.5 / 72
-    sizes = [(p.extent_mm[0] - p.extent_mm[1], p.extent_mm[3] - p.extent_mm[2]) for p in planes]
-    inch_per_mm = (WIDTH_INCHES - 2 * edge - 2 * gap - bar_width) / sum(width for width, _ in sizes)
-    tallest = inch_per_mm * max(height for _, height in sizes)
-    words_height = sum(size * line for _, _, size, _ in title) + (edge if title else 0)
-    height = tallest + words_height + 2 * edge
-
-    picture = Figure(figsize=(WIDTH_INCHES, height), dpi=DPI, facecolor=BACKGROUND)
-    FigureCanvasAgg(picture)
-    top = height - edge
-    for text, colour, size, bold in title:
-        picture.text(
-            edge / WIDTH_INCHES, top / height, text, color=colour, fontsize=size, va="top", parse_math=False,
-            fontweight="bold" if bold else "normal",
-        )
-        top -= size * line
-    places, left = [], edge
-    for width, tall in sizes:
-        box = (left, edge + (tallest - tall * inch_per_mm) / 2, width * inch_per_mm, tall * inch_per_mm)
-        places.append(picture.add_axes(_fractions(box, height)))
-        left += width * inch_per_mm + gap
-    bar = picture.add_axes(_fractions((left + 0.22, edge + 0.12 * tallest, 0.18, 0.76 * tallest), height))
-    return picture, places, bar
-
-
-def _fractions(inches: tuple[float, float, float, float], height: float) -> tuple[float, float, float, float]:
-    left, bottom, width, tall = inches
-    return left / WIDTH_INCHES, bottom / height, width / WIDTH_INCHES, tall / height
-
-
-def _draw_plane(axes: Axes, cut: Plane, volume: Volume, window_hu: tuple[float, float]) -> None:
-    """The CT in grey, with letters for the patient's directions and, under the axial plane, a ruler."""
-    hu = sample(volume.voxels, volume.affine, cut.points_ras_mm, outside=window_hu[0])
-    axes.imshow(hu, cmap="gray", vmin=window_hu[0], vmax=window_hu[1], extent=cut.extent_mm, interpolation="bilinear")
-    axes.set_axis_off()
-    for letter, (x, y) in zip(cut.view.letters, ((0.02, 0.5), (0.98, 0.5), (0.5, 0.98), (0.5, 0.02)), strict=True):
-        axes.text(
-            x, y, letter, transform=axes.transAxes, color=INK, fontsize=11, fontweight="bold",
-            ha={0.02: "left", 0.98: "right"}.get(x, "center"), va={0.02: "bottom", 0.98: "top"}.get(y, "center"),
-            path_effects=HALO,
-        )
-    axes.text(0.02, 0.98, cut.view.name, transform=axes.transAxes, color=INK, fontsize=9, va="top", path_effects=HALO)
+def _label(axes: Axes, cut: Plane) -> None:
+    """Letters for the patient's directions and, on the axial plane, a ruler."""
+    for letter, (x, y, across, up) in zip(cut.view.letters, (LEFT, RIGHT, TOP, BOTTOM), strict=True):
+        words = axes.text(x, y, letter, ha=across, va=up, transform=axes.transAxes, path_effects=HALO)
+        words.set(color=INK, fontsize=11, fontweight="bold")
+    axes.text(0.02, 0.98, cut.view.name, color=INK, fontsize=9, va="top", transform=axes.transAxes, path_effects=HALO)
     if cut.view.name == "axial":
-        left, _, bottom, _ = cut.extent_mm
-        axes.plot([left - 8, left - 8 - RULER_MM], [bottom + 8] * 2, color=INK, linewidth=2, path_effects=HALO)
-        axes.text(left - 8, bottom + 12, f"{RULER_MM / 10:.0f} cm", color=INK, fontsize=9, path_effects=HALO)
+        start, height = cut.extent_mm[0] - RULER_INSET_MM, cut.extent_mm[2] + RULER_INSET_MM
+        axes.plot([start, start - RULER_MM], [height, height], color=INK, linewidth=2, path_effects=HALO)
+        axes.text(start, height + 4, f"{RULER_MM / 10:.0f} cm", color=INK, fontsize=9, path_effects=HALO)
 
 
-def _draw_peak(axes: Axes, cut: Plane, heatmap: Heatmap, sentence: SentenceResult) -> None:
-    """The outline of the best patch; dashed where the evidence is weak."""
-    index = np.rint(index_in(heatmap.affine, sentence.peak_ras_mm))
+def _outline_peak(axes: Axes, cut: Plane, heatmap: Heatmap, peak: Point, *, dashed: bool) -> None:
+    """Where the plane cuts the best patch; dashed where the evidence is weak."""
+    index = np.rint(index_in(heatmap.affine, peak))
     outline = grid_box_outline(heatmap.affine, index, cut.view, cut.at_mm)
-    style = "--" if sentence.evidence == "weak" else "-"
-    axes.add_patch(Polygon(outline, fill=False, edgecolor="white", linewidth=1.3, linestyle=style))
+    axes.add_patch(Polygon(outline, fill=False, edgecolor="white", linewidth=1.3, linestyle="--" if dashed else "-"))
 
 
 def _draw_bar(axes: Axes, scale: ColourScale) -> None:
-    """The fixed scale, in the colours as they look over grey."""
-    steps = np.linspace(scale.low, scale.high, 256, dtype=np.float32)[:, None]
-    axes.imshow(overlay(steps, scale), extent=(0, 1, scale.low, scale.high), origin="lower", aspect="auto")
-    axes.set_facecolor("#3a3a3a")
+    """The fixed scale, in its colours over dark (left) to white (right) CT."""
+    scores, grey = np.meshgrid(np.linspace(scale.low, scale.high, 256), np.linspace(0.2, 1, 64), indexing="ij")
+    legend = tinted(grey.astype(np.float32), scores.astype(np.float32), scale)
+    axes.imshow(legend, extent=(0, 1, scale.low, scale.high), origin="lower", aspect="auto")
+    axes.set_frame_on(False)
     axes.set_xticks([])
     axes.yaxis.tick_right()
     axes.yaxis.set_label_position("right")
@@ -252,5 +162,3 @@ def _draw_bar(axes: Axes, scale: ColourScale) -> None:
     axes.tick_params(colors=FAINT, labelsize=8.5, length=2)
     axes.set_ylabel(SCALE_LABEL, color=FAINT, fontsize=8.5)
     axes.set_xlabel("below:\nnot drawn", color=FAINT, fontsize=8.5)
-    for spine in axes.spines.values():
-        spine.set_visible(False)

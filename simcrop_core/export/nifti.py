@@ -93,7 +93,7 @@ def write_labelmap(path: str | Path, labels: NDArray[np.uint8], affine: Affine, 
 def _reported(planes: Iterable[NDArray[np.float32]], total: int, job: Job | None) -> Iterable[NDArray[np.float32]]:
     for k, plane in enumerate(planes):
         if job is not None:
-            job.step("writing the heatmap", k, total)
+            job.step("Writing the heatmap", k, total)
         yield plane
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 from numpy.typing import NDArray
 
 from simcrop_core.errors import NotASingleVolume, UnreadableFile
@@ -61,7 +61,7 @@ def read_itk(path: Path, image_io: str, job: Job | None = None) -> Volume:
     return Volume(values.reshape(header.shape, order="F"), header.affine, header.name, findings=header.findings)
 
 
-def array_of(image: sitk.Image) -> NDArray[np.generic]:
+def array_of(image: SimpleITK.Image) -> NDArray[np.generic]:
     """The (z, y, x) pixels of an image, without a copy; the array keeps the image alive."""
     return np.asarray(_Pixels(image))
 
@@ -69,15 +69,15 @@ def array_of(image: sitk.Image) -> NDArray[np.generic]:
 class _Pixels:
     """An image's buffer for numpy, which holds on to this object, and so to the image, as long as the array lives."""
 
-    def __init__(self, image: sitk.Image) -> None:
-        interface = sitk.GetArrayViewFromImage(image).__array_interface__
+    def __init__(self, image: SimpleITK.Image) -> None:
+        interface = SimpleITK.GetArrayViewFromImage(image).__array_interface__
         address, _ = interface["data"]
         self.image = image
         self.__array_interface__ = {**interface, "data": (address, False)}
 
 
-def _inspected(path: Path, image_io: str) -> sitk.ImageFileReader:
-    reader = sitk.ImageFileReader()
+def _inspected(path: Path, image_io: str) -> SimpleITK.ImageFileReader:
+    reader = SimpleITK.ImageFileReader()
     reader.SetImageIO(image_io)
     reader.SetFileName(str(path))
     try:
@@ -92,11 +92,13 @@ def _damaged(path: Path, error: RuntimeError) -> UnreadableFile:
     return UnreadableFile(f"{path.name} cannot be read: {reason}", hint="Copy or export it again.")
 
 
-def _header(reader: sitk.ImageFileReader, path: Path, image_io: str) -> Header:
+def _header(reader: SimpleITK.ImageFileReader, path: Path, image_io: str) -> Header:
     shape = single_volume(reader.GetSize(), name=path.name, components=reader.GetNumberOfComponents())
-    pixel_type = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    pixel_type = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
     if "complex" in pixel_type:
-        raise NotASingleVolume(f"{path.name} stores complex numbers; a CT does not.", hint="Save it as 16-bit integers.")
+        raise NotASingleVolume(
+            f"{path.name} stores complex numbers; a CT does not.", hint="Save it as 16-bit integers."
+        )
     stated = image_io != "NrrdImageIO" or reader.HasMetaDataKey("NRRD_space")
     return Header(
         name=path.name,
@@ -122,14 +124,14 @@ def _affine(reader: Any) -> Affine:
 
 
 _STORED_TYPES = {
-    sitk.sitkInt8: "int8",
-    sitk.sitkUInt8: "uint8",
-    sitk.sitkInt16: "int16",
-    sitk.sitkUInt16: "uint16",
-    sitk.sitkInt32: "int32",
-    sitk.sitkUInt32: "uint32",
-    sitk.sitkInt64: "int64",
-    sitk.sitkUInt64: "uint64",
-    sitk.sitkFloat32: "float32",
-    sitk.sitkFloat64: "float64",
+    SimpleITK.sitkInt8: "int8",
+    SimpleITK.sitkUInt8: "uint8",
+    SimpleITK.sitkInt16: "int16",
+    SimpleITK.sitkUInt16: "uint16",
+    SimpleITK.sitkInt32: "int32",
+    SimpleITK.sitkUInt32: "uint32",
+    SimpleITK.sitkInt64: "int64",
+    SimpleITK.sitkUInt64: "uint64",
+    SimpleITK.sitkFloat32: "float32",
+    SimpleITK.sitkFloat64: "float64",
 }

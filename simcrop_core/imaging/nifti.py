@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from isal import igzip, isal_zlib
@@ -27,6 +27,11 @@ from simcrop_core.imaging.volume import Volume
 from simcrop_core.imaging.voxel_values import HounsfieldValues, fits_in_place, gathered, to_hounsfield
 from simcrop_core.progress import Job
 
+_DECODING_FAULTS: tuple[type[Exception], ...] = (
+    igzip.BadGzipFile,
+    zlib.error,
+    cast("type[Exception]", isal_zlib.error),
+)
 _log = logging.getLogger(__name__)
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -97,7 +102,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield stream
         except EOFError as error:
             raise _cut_off(path) from error
-        except (igzip.BadGzipFile, isal_zlib.error, zlib.error) as error:
+        except _DECODING_FAULTS as error:
             raise UnreadableFile(
                 f"{path.name} is damaged: {error}.", hint="Copy or export it again and compare the sizes."
             ) from error
@@ -134,7 +139,7 @@ def _read_layout(stream: BinaryIO, path: Path) -> _Layout:
 
 def _read_raw_header(stream: BinaryIO, path: Path) -> Nifti1Header:
     start = stream.read(4)
-    kind = {348: Nifti1Header, 540: Nifti2Header}
+    kind: dict[int, Any] = {348: Nifti1Header, 540: Nifti2Header}
     sizes = [int.from_bytes(start, order) for order in ("little", "big")]
     header_class = next((kind[size] for size in sizes if size in kind), None)
     if header_class is None:
@@ -143,7 +148,7 @@ def _read_raw_header(stream: BinaryIO, path: Path) -> Nifti1Header:
     if len(block) < header_class.sizeof_hdr:
         raise _cut_off(path)
     try:
-        raw = header_class(block, check=False)
+        raw: Nifti1Header = header_class(block, check=False)
         raw.check_fix(logger=_log)
     except HeaderDataError as error:
         raise UnreadableFile(f"The header of {path.name} is damaged: {error}.", hint="Export it again.") from error
@@ -226,11 +231,9 @@ def _decoded_pieces(stream: BinaryIO, layout: _Layout, job: Job) -> Iterator[NDA
         yield piece
 
 
-def _fill(
-    stream: BinaryIO, target: NDArray[np.generic], job: Job, *, done: int, total: int, header: Header
-) -> None:
+def _fill(stream: BinaryIO, target: NDArray[np.generic], job: Job, *, done: int, total: int, header: Header) -> None:
     """Decode straight into `target`, all of it, reporting bytes."""
-    octets = memoryview(target.view(np.uint8))
+    octets = target.view(np.uint8).data
     filled = 0
     while filled < len(octets):
         job.step("reading", done + filled, total)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -54,7 +55,7 @@ def single_volume(shape: Sequence[int], *, name: str, components: int = 1) -> tu
     return x, y, z
 
 
-def room_for(count: int, dtype: DTypeLike, *, name: str) -> NDArray[np.generic]:
+def room_for(count: int, dtype: DTypeLike, *, name: str) -> NDArray[Any]:
     """An uninitialised array of `count` voxels.
 
     Raises:
@@ -67,5 +68,3 @@ def room_for(count: int, dtype: DTypeLike, *, name: str) -> NDArray[np.generic]:
         raise OutOfMemory(
             f"{name} needs {gibibytes:.1f} GiB of memory to be read.", hint="Close other programs, or crop the volume."
         ) from error
-
-

@@ -60,7 +60,7 @@ def gathered(
         intercept: of the header's scaling.
         name: the file's, for messages.
     """
-    values = room_for(count, np.int16, name=name)
+    values: HounsfieldValues = room_for(count, np.int16, name=name)
     done = 0
     for chunk in chunks:
         scaled = _scaled(chunk, slope, intercept)
@@ -70,7 +70,7 @@ def gathered(
             values[done : done + scaled.size] = scaled.astype(values.dtype, copy=False)
         done += scaled.size
     assert done == count, f"{done} of {count} numbers came"
-    return values  # type: ignore[return-value]
+    return values
 
 
 def _scaled(chunk: Stored, slope: float, intercept: float) -> NDArray[np.generic]:
@@ -89,8 +89,8 @@ def _is_int16(values: NDArray[np.generic]) -> bool:
     return np.can_cast(values.dtype, np.int16) or _fits_int16(_extremes(values, 1, 0))
 
 
-def _widened(values: NDArray[np.generic], done: int, name: str) -> NDArray[np.generic]:
-    wider = room_for(values.size, np.float32, name=name)
+def _widened(values: HounsfieldValues, done: int, name: str) -> NDArray[np.float32]:
+    wider: NDArray[np.float32] = room_for(values.size, np.float32, name=name)
     wider[:done] = values[:done]
     return wider
 
@@ -111,7 +111,7 @@ def _extremes(stored: Stored, slope: float, intercept: float) -> tuple[float, fl
         return _INT16.min, _INT16.max
     if stored.size == 0:
         return 0, 0
-    ends = sorted(int(end) * slope + intercept for end in (stored.min(), stored.max()))  # type: ignore[call-overload]
+    ends = sorted(int(end) * slope + intercept for end in (stored.min(), stored.max()))
     return ends[0], ends[1]
 
 
@@ -128,8 +128,8 @@ def _scaled_int16(values: NDArray[np.int16], slope: float, intercept: float) -> 
     return values
 
 
-def _wrapped(number: float) -> np.int16:
-    return np.array(int(number) & 0xFFFF, np.uint16).view(np.int16)[()]
+def _wrapped(number: float) -> NDArray[np.int16]:
+    return np.array(int(number) & 0xFFFF, np.uint16).view(np.int16)
 
 
 def _scaled_float32(values: NDArray[np.float32], slope: float, intercept: float) -> NDArray[np.float32]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from simcrop_core.errors import DeviceUnavailable
-
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+from simcrop_core.results import DeviceName
 
 
 def resolve_device(name: DeviceName) -> torch.device:

@@ -4,34 +4,186 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from simcrop_core.errors import NothingToGround, TaskNotSupported
+from simcrop_core.errors import NothingToGround
 from simcrop_core.imaging.frame import FrameVolume, frame_volume
-from simcrop_core.imaging.heatmap import ColourScale, Heatmap
+from simcrop_core.imaging.heatmap import Heatmap
 from simcrop_core.imaging.passport import check
 from simcrop_core.imaging.read import read_volume
 from simcrop_core.imaging.volume import Volume
-from simcrop_core.inference.device import DeviceName, compute_dtype, is_out_of_memory, resolve_device
+from simcrop_core.inference.device import compute_dtype, is_out_of_memory
+from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.features import PatchFeatures, encode_frame
-from simcrop_core.inference.grounding import Similarity, ground, ranks
+from simcrop_core.inference.grounding import ground
 from simcrop_core.inference.segmentation import Labelmap, segment_volume
-from simcrop_core.inference.sentences import sentence_results
-from simcrop_core.models.registry import STARTER, WeightsFolder, resolve_weights
-from simcrop_core.models.weights import GroundingWeights, load_grounding, load_segmentation
+from simcrop_core.inference.sentences import SentenceReader
 from simcrop_core.progress import Job
-from simcrop_core.results import FrameInfo, GroundResult, PassportFinding, VolumeInfo, WeightsInfo
-from simcrop_core.text.cache import CachedTextEncoder
-from simcrop_core.text.reference import reference_sentences
+from simcrop_core.results import FrameInfo, GroundResult, PassportFinding, SegmentResult, VolumeInfo
+from simcrop_core.text.language import is_english
 from simcrop_core.text.report import Statement
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grounded:
-    """The answer to some sentences: the result in the contract's form, and one heatmap a groundable sentence."""
+    """The answer to some sentences: the result in the contract's form, and a heatmap for each that has a place."""
 
     result: GroundResult
     heatmaps: list[Heatmap | None]
+
+
+class Session:
+    """A checked scan and the engine that answers for it. Nothing is computed before it is asked for.
+
+    Args:
+        volume: the CT, HU, as the passport left it.
+        passport: what the header checks found.
+        engine: the weights and device.
+        force: go on where no lungs are found.
+    """
+
+    def __init__(
+        self, volume: Volume, passport: list[PassportFinding], engine: Engine, *, force: bool = False
+    ) -> None:
+        self.volume = volume
+        self.passport = passport
+        self.engine = engine
+        self.warnings: list[str] = []
+        self._force = force
+        self._features: PatchFeatures | None = None
+
+    @classmethod
+    def open(
+        cls, path: Path, engine: Engine, *, series: str | None = None, force: bool = False, job: Job | None = None
+    ) -> Session:
+        """Read a scan and check it.
+
+        Raises:
+            SimCroPError: the file cannot be read, or the passport refused it (docs/passport.md).
+        """
+        volume, passport = check(read_volume(path, series=series, job=job))
+        return cls(volume, passport, engine, force=force)
+
+    @cached_property
+    def frame(self) -> FrameVolume:
+        """What the model sees of the scan.
+
+        Raises:
+            NotAChest: no lungs were found, and the session was not forced.
+        """
+        frame = frame_volume(self.volume, self.engine.config.frame, force=self._force)
+        if self._force and frame.lungs is None and frame.config.placement == "lungs":
+            self.warnings.append("No lungs were found: the model looked at the middle of the scan.")
+        return frame
+
+    def encode(self, job: Job | None = None) -> PatchFeatures:
+        """The features of the scan, computed once; on the CPU where the device's memory does not suffice.
+
+        Raises:
+            Cancelled: through `job`; asking again starts over.
+        """
+        job = job or Job()
+        if self._features is None:
+            try:
+                self._features = encode_frame(self.engine.grounding_model, self.frame, job)
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or self.engine.device.type == "cpu":
+                    raise
+                self.warnings.append(f"The {self.engine.device.type} device ran out of memory: the CPU took over.")
+                cpu = torch.device("cpu")
+                self.engine.grounding_model.to(cpu, compute_dtype(cpu)).text_projection.float()
+                self._features = encode_frame(self.engine.grounding_model, self.frame, job)
+        return self._features
+
+    @cached_property
+    def _reference_scores_R(self) -> Tensor:
+        return ground(self.encode(), self.engine.reference_embeddings, top_k=self.engine.config.top_k).scores_S
+
+    def ground(self, statements: Sequence[Statement], job: Job | None = None) -> Grounded:
+        """Find sentences in the scan.
+
+        Args:
+            statements: parsed sentences (`simcrop_core.text.report`).
+            job: told of the encoding, if this is the first question.
+
+        Raises:
+            NothingToGround: there is no sentence.
+            NotAChest: no lungs were found, and the session was not forced.
+            Cancelled: through `job`.
+        """
+        if not statements:
+            raise NothingToGround("There is no sentence to look for.", hint="Give --sentence, or a report with text.")
+        features = self.encode(job)
+        embeddings_SC = self.engine.embed([statement.grounding_text for statement in statements])
+        similarity = ground(features, embeddings_SC, top_k=self.engine.config.top_k)
+        reader = SentenceReader(self.volume, self.frame, features, self.engine.thresholds)
+        results = reader.results(statements, similarity, self._reference_scores_R)
+        heatmaps = [
+            Heatmap(map_N.reshape(features.grid).numpy(), features.affine, statement.text)
+            if result.peak_ras_mm is not None
+            else None
+            for statement, result, map_N in zip(statements, results, similarity.maps_SN, strict=True)
+        ]
+        return Grounded(
+            GroundResult(
+                volume=self.volume_info,
+                weights=self.engine.grounding_info(),
+                frame=FrameInfo(self.frame.box_ras_mm, len(self.frame.offsets)),
+                sentences=results,
+                passport=self.passport,
+                warnings=[*self.warnings, *_language_warning(statements)],
+            ),
+            heatmaps,
+        )
+
+    def segment(self, task: str, job: Job | None = None) -> Labelmap:
+        """Label the scan.
+
+        Args:
+            task: one the weights know, such as "lungs" or "chest".
+            job: told after every window and slice.
+
+        Raises:
+            TaskNotSupported: the weights do not know the task.
+            OutOfMemory: one window does not fit even in the CPU's memory.
+            Cancelled: through `job`.
+        """
+        names = self.engine.labels_of(task)
+        return segment_volume(
+            self.engine.segmentation_model, self.volume, names, job=job or Job(), warn=self.warnings.append
+        )
+
+    def segment_result(self, labels: Labelmap, output: Path) -> SegmentResult:
+        """A label map of this scan in the contract's form.
+
+        Args:
+            labels: from `segment`.
+            output: where it was written.
+        """
+        return SegmentResult(
+            output=str(output),
+            labels={str(value): name for value, name in labels.names.items()},
+            volume_ml=labels.volume_ml(),
+            volume=self.volume_info,
+            weights=self.engine.segmentation_info(),
+            passport=self.passport,
+            warnings=list(self.warnings),
+        )
+
+    @property
+    def volume_info(self) -> VolumeInfo:
+        """The volume in the contract's form."""
+        volume = self.volume
+        return VolumeInfo(
+            volume.name, volume.shape, volume.spacing_mm, volume.orientation, volume.affine.round(6).tolist()
+        )
+
+
+def _language_warning(statements: Sequence[Statement]) -> list[str]:
+    if is_english(" ".join(statement.text for statement in statements)):
+        return []
+    return ["The text does not seem to be English; these weights know English sentences only."]

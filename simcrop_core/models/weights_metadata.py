@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 from safetensors import SafetensorError, safe_open
 
 from simcrop_core.errors import IncompatibleWeights, UnknownWeights
+from simcrop_core.imaging.heatmap import ColourScale
 from simcrop_core.models.config import ModelConfig, SegmentationConfig
 
 FORMAT = "simcrop-weights/1"
@@ -26,14 +27,6 @@ class Thresholds:
 
     located: float
     weak: float
-
-
-@dataclass(frozen=True, slots=True)
-class ColourScale:
-    """Scores at the two ends of the one colour scale of these weights; nothing is drawn below `low`."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +74,6 @@ class WeightsMetadata:
         name: of the set of weights.
         config: the model, its frame included; its type is the kind of the file.
         provenance: where the numbers come from.
-        labels: label id to name (segmentation).
         tasks: task to the label ids it gives (segmentation).
         thresholds: of the evidence; None where the weights have none.
         colour_scale: of the heatmaps; None where the weights have none.
@@ -91,7 +83,6 @@ class WeightsMetadata:
     name: str
     config: ModelConfig | SegmentationConfig
     provenance: Provenance
-    labels: dict[int, str] = field(default_factory=dict)
     tasks: dict[str, tuple[int, ...]] = field(default_factory=dict)
     thresholds: Thresholds | None = None
     colour_scale: ColourScale | None = None
@@ -102,10 +93,20 @@ class WeightsMetadata:
         """Which model the file holds."""
         return "grounding" if isinstance(self.config, ModelConfig) else "segmentation"
 
+    @property
+    def labels(self) -> dict[int, str]:
+        """Label id to name, without the background; empty for grounding."""
+        names = self.config.labels[1:] if isinstance(self.config, SegmentationConfig) else ()
+        return dict(enumerate(names, start=1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, as the file stores them; the labels are there for other readers' sake."""
+        fields = {**dataclasses.asdict(self), "config": self.config.to_dict()}
+        return {"format": FORMAT, "kind": self.kind, **fields, "labels": {str(k): v for k, v in self.labels.items()}}
+
     def to_json(self) -> str:
         """The JSON document that the file stores."""
-        document = {"format": FORMAT, "kind": self.kind, **dataclasses.asdict(self), "config": self.config.to_dict()}
-        return json.dumps(document, ensure_ascii=False)
+        return json.dumps(self.to_dict(), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> WeightsMetadata:
@@ -117,12 +118,10 @@ class WeightsMetadata:
         try:
             stored = json.loads(text)
             _check_format(stored)
-            config_type = {"grounding": ModelConfig, "segmentation": SegmentationConfig}[stored["kind"]]
             return cls(
                 name=str(stored["name"]),
-                config=config_type.from_dict(stored["config"]),
+                config=_CONFIGS[stored["kind"]].from_dict(stored["config"]),
                 provenance=_provenance(stored["provenance"]),
-                labels={int(label): str(name) for label, name in stored.get("labels", {}).items()},
                 tasks={str(task): tuple(map(int, ids)) for task, ids in stored.get("tasks", {}).items()},
                 thresholds=_pair(Thresholds, stored.get("thresholds")),
                 colour_scale=_pair(ColourScale, stored.get("colour_scale")),
@@ -169,6 +168,10 @@ def stored_metadata(path: Path) -> Mapping[str, str]:
         ) from fault
 
 
+_CONFIGS: dict[str, type[ModelConfig] | type[SegmentationConfig]] = {
+    "grounding": ModelConfig,
+    "segmentation": SegmentationConfig,
+}
 _Pair = TypeVar("_Pair", Thresholds, ColourScale)
 
 

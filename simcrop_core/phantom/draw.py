@@ -16,6 +16,9 @@ from simcrop_core.phantom.space import SHAPE, SPACING_MM
 
 Polarity = Literal["positive", "negated", "absent", "anatomy"]
 
+# Findings of the lung twice as often as the others, masses and nodules more often still.
+_KINDS = (*IN_LUNG, *IN_LUNG, "mass", "mass", "nodule", *ELSEWHERE)
+
 _NOTHING = np.zeros(0, dtype=np.int32)
 
 
@@ -82,7 +85,7 @@ def draw_phantom(seed: int, *, most_findings: int = 6) -> Phantom:
 
 
 def draw_findings(
-    a: Anatomy, rng: np.random.Generator, count: int, kinds: tuple[str, ...] = (*IN_LUNG, *IN_LUNG, *ELSEWHERE)
+    a: Anatomy, rng: np.random.Generator, count: int, kinds: tuple[str, ...] = _KINDS
 ) -> list[Finding]:
     """Draw findings of random kinds into a chest; two never share a kind and a lobe, nor most of their voxels."""
     found: list[Finding] = []
@@ -102,14 +105,11 @@ def draw_findings(
 
 def describe(a: Anatomy, found: list[Finding], rng: np.random.Generator) -> list[Statement]:
     """Sentences of every kind about a chest as it was drawn."""
-    said = [
-        Statement(
-            wording.positive(f.kind, f.side, f.lobe, f.place, f.looks, f.size_mm, rng),
-            "positive", f.kind, f.side, f.lobe, _together(f, found),
-        )
-        for f in found
-        for _ in range(3)
-    ]  # fmt: skip
+    said = []
+    for f in found:
+        for _ in range(3):
+            text = wording.positive(f.kind, f.side, f.lobe, f.place, f.looks, f.size_mm, rng)
+            said.append(Statement(text, "positive", f.kind, f.side, f.lobe, _meant(text, f, found)))
     for f in found:
         said += _swapped(f, found, rng)
     for _ in range(10):
@@ -144,9 +144,14 @@ def anatomy_voxels(a: Anatomy) -> dict[str, NDArray[np.int32]]:
     return {name: np.flatnonzero(mask).astype(np.int32) for name, mask in masks.items()}
 
 
-def _together(finding: Finding, found: list[Finding]) -> NDArray[np.int32]:
-    """All a sentence could mean: every finding of this kind in this lobe (or side, or anywhere)."""
-    same = [f.voxels for f in found if f.kind == finding.kind and f.lobe == finding.lobe and f.side == finding.side]
+def _meant(text: str, finding: Finding, found: list[Finding]) -> NDArray[np.int32]:
+    """All a sentence could mean: every finding of this kind in the lobe it names, or else on the side it names."""
+    names_lobe = finding.lobe.partition(" ")[2] in text.lower()
+    same = [
+        f.voxels
+        for f in found
+        if f.kind == finding.kind and f.side == finding.side and (f.lobe == finding.lobe or not names_lobe)
+    ]
     return np.unique(np.concatenate(same)) if len(same) > 1 else finding.voxels
 
 
@@ -170,7 +175,7 @@ def _swapped(f: Finding, found: list[Finding], rng: np.random.Generator) -> list
 
 def _clash(found: list[Finding], kind: str, side: str, lobe: str) -> bool:
     """Whether something was drawn there that one could take for this finding."""
-    alike = set().union({kind}, *(group for group in wording.ALIKE if kind in group))
+    alike: set[str] = {kind}.union(*(group for group in wording.ALIKE if kind in group))
     for f in found:
         same_lobe = not lobe or not f.lobe or f.lobe == lobe
         # Sentences may name only the side, so the same kind anywhere on it counts too.

@@ -310,9 +310,9 @@ def _in_lung(a: Anatomy, kind: str, mask: Mask, looks: str, *, size_mm: float = 
     if voxels.size * float(np.prod(SPACING_MM)) < 60:
         return None
     lobe = int(np.bincount(a.lobes.ravel()[voxels], minlength=6)[1:].argmax()) + 1
-    return Finding(
-        kind, voxels, "left" if lobe <= 2 else "right", LOBES[lobe], _place(a, lobe, voxels), size_mm, looks
-    )
+    whole_lobe = kind == "emphysema"
+    place = "" if whole_lobe else _place(a, lobe, voxels)
+    return Finding(kind, voxels, "left" if lobe <= 2 else "right", LOBES[lobe], place, size_mm, looks)
 
 
 def _place(a: Anatomy, lobe: int, voxels: NDArray[np.int32]) -> str:

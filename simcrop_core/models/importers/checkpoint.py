@@ -21,6 +21,7 @@ import simcrop_core
 from simcrop_core.errors import IncompatibleWeights, UnknownWeights, UnsafeWeights
 from simcrop_core.models.checksum import sha256_of
 from simcrop_core.models.weights_file import load_tensors
+from simcrop_core.progress import Job
 
 _READER = "simcrop_core.models.importers.pickle_reader"
 # As the reader names them; importing it here would load what is meant for the child only.
@@ -67,17 +68,19 @@ class Checkpoint:
 _DEFAULT_LIMITS = ReaderLimits()
 
 
-def read_checkpoint(source: Path, limits: ReaderLimits = _DEFAULT_LIMITS) -> Checkpoint:
+def read_checkpoint(source: Path, limits: ReaderLimits = _DEFAULT_LIMITS, job: Job | None = None) -> Checkpoint:
     """Read the tensors of a `.safetensors` file, or of a pickle (`.pth`, `.pt`, `.bin`) in a child process.
 
     Args:
         source: the file; a pickle may hold the model at its top level, under `model` or under `state_dict`.
         limits: of the child process.
+        job: stops the child process when it is cancelled.
 
     Raises:
         UnknownWeights: no such file, cut short, or without a model's tensors.
         UnsafeWeights: the file holds something else than tensors and plain values, or exceeds the limits.
         IncompatibleWeights: two tensors have one name once the prefixes are off.
+        Cancelled: through `job`.
     """
     source = source.resolve()
     if not source.is_file():
@@ -91,11 +94,13 @@ def read_checkpoint(source: Path, limits: ReaderLimits = _DEFAULT_LIMITS) -> Che
     if source.suffix == ".safetensors":
         return Checkpoint(source, sha256_of(source), _unwrapped(load_tensors(source)))
     with tempfile.TemporaryDirectory(prefix="simcrop-import-", ignore_cleanup_errors=True) as folder:
-        tensors, rest = _read_in_child(source, Path(folder), limits)
+        tensors, rest = _read_in_child(source, Path(folder), limits, job or Job())
     return Checkpoint(source, sha256_of(source), _unwrapped(tensors), rest["values"], tuple(rest["not_tensors"]))
 
 
-def _read_in_child(source: Path, folder: Path, limits: ReaderLimits) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read_in_child(
+    source: Path, folder: Path, limits: ReaderLimits, job: Job
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     log = folder / "reader.log"
     with log.open("wb") as output:
         child = subprocess.Popen(
@@ -108,7 +113,7 @@ def _read_in_child(source: Path, folder: Path, limits: ReaderLimits) -> tuple[di
             stderr=subprocess.STDOUT,
         )
         try:
-            _watch(child, source, limits)
+            _watch(child, source, limits, job)
         finally:
             child.kill()
             child.wait()
@@ -126,15 +131,17 @@ def _read_in_child(source: Path, folder: Path, limits: ReaderLimits) -> tuple[di
     return load((folder / _TENSORS_FILE).read_bytes()), rest
 
 
-def _watch(child: subprocess.Popen[bytes], source: Path, limits: ReaderLimits) -> None:
+def _watch(child: subprocess.Popen[bytes], source: Path, limits: ReaderLimits, job: Job) -> None:
     """Wait for the child, within its time and memory; the same on every platform.
 
     Raises:
         UnsafeWeights: it exceeds one of them.
+        Cancelled: through `job`.
     """
     most_bytes = limits.memory_bytes + 3 * source.stat().st_size
     end = time.monotonic() + limits.seconds
     while child.poll() is None:
+        job.step(f"Opening {source.name}", 0, 0)
         exceeded = "time" if time.monotonic() > end else "memory" if _memory_of(child.pid) > most_bytes else None
         if exceeded:
             raise UnsafeWeights(

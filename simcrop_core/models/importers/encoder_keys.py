@@ -82,5 +82,5 @@ def cubic_grid(table_1NC: Tensor, *, cls_row: bool) -> tuple[int, int, int]:
 
 def is_depth_blind(table_1NC: Tensor, grid: tuple[int, int, int], *, cls_row: bool) -> bool:
     """Whether the table has the same row for all patches of one x and y, so that z is unknown to the encoder."""
-    table_HWDC = table_1NC[0, int(cls_row) :].float().unflatten(0, grid)
+    table_HWDC = table_1NC[0, int(cls_row) :].float().reshape(*grid, -1)
     return bool((table_HWDC - table_HWDC[:, :, :1]).abs().max() < _ROUNDING)

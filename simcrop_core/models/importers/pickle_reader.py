@@ -88,7 +88,9 @@ def _is_archive(source: Path) -> bool:
     if start[:1] == _PICKLE_START:
         return False
     if start != _ZIP_START:
-        raise UnknownWeights(f"{source.name} is not a PyTorch file.", hint="Give a .pth, .pt, .bin or .safetensors file.")
+        raise UnknownWeights(
+            f"{source.name} is not a PyTorch file.", hint="Give a .pth, .pt, .bin or .safetensors file."
+        )
     with zipfile.ZipFile(source) as archive:
         entries = archive.infolist()
     if any(Path(entry.filename).name == "constants.pkl" for entry in entries):

@@ -1,0 +1,91 @@
+"""Run every part of the benchmark in a process of its own and gather the figures.
+
+A process a part, so that no part inherits another's memory, threads or warm caches (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from simcrop_core.benchmark.scan import write_scan
+from simcrop_core.errors import SimCroPError
+from simcrop_core.progress import Job
+from simcrop_core.results import BenchResult, DeviceName
+
+PARTS = ("small", "base", "peers")
+_POLL_S = 0.02
+
+
+def run_benchmark(device: DeviceName, job: Job) -> BenchResult:
+    """Measure the packaged model, the paper's model size, and the peers, one after the other.
+
+    Raises:
+        SimCroPError: a part failed; its own words are in the message.
+        Cancelled: through `job`; the running part is ended.
+    """
+    with tempfile.TemporaryDirectory(prefix="simcrop-bench-") as folder:
+        scan = Path(folder) / "scan.nii.gz"
+        job.step("Measuring", 0, len(PARTS) + 1)
+        write_scan(scan)
+        figures = {}
+        for done, part in enumerate(PARTS, start=1):
+            job.step("Measuring", done, len(PARTS) + 1)
+            figures[part] = _measured(part, device, scan, job, done)
+    job.step("Measuring", len(PARTS) + 1, len(PARTS) + 1)
+    return BenchResult(**figures, environment=_environment(device))
+
+
+def _measured(part: str, device: DeviceName, scan: Path, job: Job, done: int) -> dict[str, Any]:
+    """One part's figures, with the peak memory of its process as the operating system saw it."""
+    command = [sys.executable, "-m", "simcrop_core.benchmark.parts", part, device, str(scan)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            peak = _watched(child, lambda: job.step("Measuring", done, len(PARTS) + 1))
+        except BaseException:
+            child.kill()
+            raise
+        output, errors = child.communicate()
+    if child.returncode != 0:
+        last = errors.strip().splitlines()[-1:] or ["it gave no reason"]
+        raise SimCroPError(f"The benchmark part {part} failed: {last[0]}", hint="Try --device cpu.")
+    figures: dict[str, Any] = json.loads(output)
+    return {**figures, "peak_mb": round(peak / 2**20)}
+
+
+def _watched(child: subprocess.Popen[str], alive: Any) -> int:
+    """Poll the child until it ends: its highest resident memory in bytes."""
+    process, peak = psutil.Process(child.pid), 0
+    while child.poll() is None:
+        alive()
+        try:
+            peak = max(peak, process.memory_info().rss)
+        except psutil.NoSuchProcess:
+            break
+        time.sleep(_POLL_S)
+    return peak
+
+
+def _environment(device: DeviceName) -> dict[str, str]:
+    import torch
+
+    import simcrop_core
+
+    return {
+        "simcrop": simcrop_core.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": str(psutil.cpu_count(logical=True)),
+        "torch_threads": str(torch.get_num_threads()),
+        "device": device,
+    }

@@ -1,0 +1,73 @@
+"""Words on the command line to the command that runs them, and faults to words."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+from tyro.conf import subcommand
+
+from simcrop_core import __version__
+from simcrop_core.cli.bench import Bench
+from simcrop_core.cli.console import say_error
+from simcrop_core.cli.demo import Demo
+from simcrop_core.cli.ground import Ground
+from simcrop_core.cli.info import Info
+from simcrop_core.cli.segment import Segment
+from simcrop_core.cli.weights import WeightsImport, WeightsList, WeightsVerify
+from simcrop_core.errors import SimCroPError
+
+DESCRIPTION = f"""simcrop {__version__}: where in a chest CT is this sentence of its report?
+
+Research software, not a medical device: not for diagnosis or treatment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """List, import and verify weights."""
+
+    command: (
+        Annotated[WeightsList, subcommand("list")]
+        | Annotated[WeightsImport, subcommand("import")]
+        | Annotated[WeightsVerify, subcommand("verify")]
+    )
+
+    def run(self) -> int:
+        """Run the named one."""
+        return self.command.run()
+
+
+Command = (
+    Annotated[Ground, subcommand("ground")]
+    | Annotated[Segment, subcommand("segment")]
+    | Annotated[Info, subcommand("info")]
+    | Annotated[Weights, subcommand("weights")]
+    | Annotated[Bench, subcommand("bench")]
+    | Annotated[Demo, subcommand("demo")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `simcrop`. Exit code 0: done; 1: the input or the environment is at fault; 2: usage."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    command: Ground | Segment | Info | Weights | Bench | Demo = tyro.cli(
+        Command,  # type: ignore[arg-type]
+        prog="simcrop",
+        description=DESCRIPTION,
+        args=arguments or ["--help"],
+        config=(tyro.conf.OmitSubcommandPrefixes,),
+    )
+    try:
+        code = command.run()
+    except SimCroPError as fault:
+        say_error(fault)
+        code = 1
+    except KeyboardInterrupt:
+        say_error(SimCroPError("Stopped.", hint="Nothing half-written was left behind."))
+        code = 1
+    sys.exit(code)

@@ -1,0 +1,52 @@
+"""`simcrop segment`: lungs and organs, one label a voxel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from simcrop_core.cli.console import say_json, say_warnings, shown_progress
+from simcrop_core.cli.options import CT, Flag
+from simcrop_core.results import DeviceName, as_json
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Label lungs or chest organs on the scan's own grid."""
+
+    ct: CT
+    """NIfTI, NRRD, MHA/MHD, a folder or zip of one DICOM series."""
+    task: Literal["lungs", "chest"] = "lungs"
+    """lungs: left, right, trachea; chest: those and the organs around them."""
+    output: Path | None = None
+    """.nii.gz, .nrrd or .mha file [default: simcrop-results/<name of the scan>/<task>.nii.gz]."""
+    weights: str = "starter"
+    """Name, folder or file of the weights (`simcrop weights list`)."""
+    device: DeviceName = "auto"
+    """Where to compute."""
+    series: str | None = None
+    """Number or UID of the DICOM series, where the folder holds several."""
+    json: Flag = False
+    """Print the result as JSON (docs/results.md)."""
+
+    def run(self) -> int:
+        """Segment the scan and write the label map."""
+        from simcrop_core.cli.tables import say_segmentation
+        from simcrop_core.export.nifti import write_labelmap
+        from simcrop_core.inference.engine import Engine
+        from simcrop_core.inference.session import Session
+
+        engine = Engine(self.weights, self.device)
+        with shown_progress() as job:
+            session = Session.open(self.ct, engine, series=self.series, job=job)
+            labels = session.segment(self.task, job)
+            output = self.output or Path("simcrop-results") / session.volume.name / f"{self.task}.nii.gz"
+            write_labelmap(output, labels.voxels, labels.affine, labels.names)
+        result = session.segment_result(labels, output)
+        say_warnings(result.warnings)
+        if self.json:
+            say_json(as_json(result))
+        else:
+            say_segmentation(result)
+        return 0

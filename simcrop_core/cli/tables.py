@@ -1,0 +1,77 @@
+"""Results as tables for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from simcrop_core.cli.console import out
+from simcrop_core.results import DemoResult, GroundResult, PassportFinding, SegmentResult, SentenceResult
+
+_EVIDENCE_STYLE = {"located": "green", "weak": "yellow"}
+
+
+def say_grounding(result: GroundResult, folder: Path) -> None:
+    """A row a sentence, and where the pictures are."""
+    table = Table("sentence", "evidence", "score", "rank", "peak R, A, S mm (± 12)", box=None, header_style="bold")
+    for sentence in result.sentences:
+        style = _EVIDENCE_STYLE.get(sentence.evidence or "", "dim")
+        table.add_row(
+            escape(sentence.text),
+            f"[{style}]{sentence.evidence or '–'}[/]",
+            "–" if sentence.score is None else f"{sentence.score:.3f}",
+            "–" if sentence.rank is None else f"{sentence.rank[0]} of {sentence.rank[1]}",
+            _peak(sentence),
+        )
+    out.print(table)
+    say_passport(result.passport)
+    out.print(f"Page with every picture: {escape(str(folder / 'report.html'))}", soft_wrap=True)
+
+
+def _peak(sentence: SentenceResult) -> str:
+    if sentence.peak_ras_mm is None:
+        return "–"
+    place = ", ".join(f"{mm:.0f}" for mm in sentence.peak_ras_mm)
+    return f"{place} [yellow]side conflict[/]" if sentence.side_conflict else place
+
+
+def say_segmentation(result: SegmentResult) -> None:
+    """Millilitres a label, and where the label map is."""
+    table = Table("label", "mL", box=None, header_style="bold")
+    table.columns[1].justify = "right"
+    for name, ml in result.volume_ml.items():
+        table.add_row(name, f"{ml:.0f}")
+    out.print(table)
+    say_passport(result.passport)
+    out.print(f"Label map: {escape(result.output)}", soft_wrap=True)
+
+
+def say_passport(findings: list[PassportFinding]) -> None:
+    """What the header checks repaired or warned of."""
+    for finding in findings:
+        if finding.outcome != "pass":
+            out.print(f"[yellow]{finding.outcome}[/] {escape(finding.message)} [dim]({finding.code})[/]")
+
+
+def say_demo(result: DemoResult, folder: Path) -> None:
+    """Where each sentence peaked, the Dice of each label, and the page."""
+    if result.synthetic:
+        out.print("[yellow]Synthetic chest: these figures say nothing about real scans.[/]")
+    peaks = Table("sentence", "evidence", "speaks of", "peak → it, mm", "lung centre → it, mm", box=None)
+    for peak in result.peaks:
+        peaks.add_row(
+            escape(peak.text), peak.evidence or "–", peak.target or "nothing there", _mm(peak.distance_mm),
+            _mm(peak.lung_centre_mm),
+        )
+    overlap = Table("label", "Dice", "Dice of the threshold baseline", box=None)
+    for name, dice in result.dice.items():
+        overlap.add_row(name, f"{dice['simcrop']:.3f}", f"{dice['threshold']:.3f}" if "threshold" in dice else "–")
+    out.print(peaks, "", overlap, "")
+    out.print(f"{result.seconds:.1f} s from the file to the page. Results in {escape(str(folder))}.", soft_wrap=True)
+    out.print(f"Page with every picture: {escape(result.page)}", soft_wrap=True)
+
+
+def _mm(distance: float | None) -> str:
+    return "–" if distance is None else f"{distance:.0f}"

@@ -1,0 +1,1 @@
+"""The main job on a real chest CT that anyone can have, measured against its labels."""

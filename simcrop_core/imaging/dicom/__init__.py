@@ -1,0 +1,1 @@
+"""DICOM series, as folders, archives or one of their files, to volumes."""

@@ -1,0 +1,118 @@
+"""Read a CT series from a folder, a .zip, or any one of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from simcrop_core.errors import UnreadableFile
+from simcrop_core.imaging.dicom.archive import is_archive, unpacked
+from simcrop_core.imaging.dicom.pixels import decode
+from simcrop_core.imaging.dicom.scan import Scan, files_below, scan
+from simcrop_core.imaging.dicom.series import choose, series_of
+from simcrop_core.imaging.dicom.slices import DAMAGED, NO_POSITION, NoSliceError, Slice, read_slices
+from simcrop_core.imaging.dicom.stack import Stack, stacked
+from simcrop_core.imaging.header import Header
+from simcrop_core.imaging.volume import DicomOrigin, Volume
+from simcrop_core.progress import Job
+from simcrop_core.results import PassportFinding
+
+
+def read_dicom(path: Path, *, series: str | None = None, job: Job | None = None) -> Volume:
+    """The volume of one series: slices by position, rescale applied.
+
+    Args:
+        path: a folder (searched with the folders in it), a .zip, or one DICOM file, which stands for its series.
+        series: number or UID, where there are several.
+        job: for progress and cancellation.
+
+    Raises:
+        UnreadableFile: no CT slice there, or a slice that cannot be decoded.
+        SeriesChoiceNeeded: several series and none named.
+        NotASingleVolume: fewer than four slices, or several phases.
+        BrokenGeometry: slices missing, unevenly spaced or not in line.
+        NotHounsfield: pixels and rescale disagree.
+        CannotWrite: no room to unpack the archive.
+        OutOfMemory: it does not fit this machine.
+        Cancelled: `job` was asked to stop.
+    """
+    job = job or Job()
+    with _read_stack(path, series, job) as (stack, findings):
+        voxels = decode(stack, job).reshape(stack.shape, order="F")
+        return Volume(voxels, stack.affine, stack.series.name, _origin(stack), findings)
+
+
+def read_dicom_header(path: Path, *, series: str | None = None, job: Job | None = None) -> Header:
+    """The same series' geometry and scaling, from the headers of its slices alone.
+
+    Raises:
+        SimCroPError: as `read_dicom` does, but for what only decoding shows.
+    """
+    with _read_stack(path, series, job or Job()) as (stack, findings):
+        first = stack.slices[0]
+        return Header(
+            name=stack.series.name,
+            file_format="DICOM",
+            shape=stack.shape,
+            affine=stack.affine,
+            stored_type=first.stored_type,
+            slope=first.slope,
+            intercept=first.intercept,
+            file_bytes=sum(file.stat().st_size for file in {one.path for one in stack.slices}),
+            findings=findings,
+        )
+
+
+@contextmanager
+def _read_stack(path: Path, wanted: str | None, job: Job) -> Iterator[tuple[Stack, tuple[PassportFinding, ...]]]:
+    with _files_at(path, job) as files:
+        found = scan(files, job)
+        found.require_slices(path.name)
+        pointed_at = _slice_of(path) if path in files else None
+        yield stacked(choose(series_of(found.slices), wanted, like=pointed_at)), _left_out(found)
+
+
+@contextmanager
+def _files_at(path: Path, job: Job) -> Iterator[list[Path]]:
+    if path.is_dir():
+        yield files_below(path)
+    elif is_archive(path):
+        with unpacked(path, job) as folder:
+            yield files_below(folder)
+    else:
+        yield sorted(file for file in path.parent.iterdir() if file.is_file())
+
+
+def _slice_of(path: Path) -> Slice:
+    try:
+        return read_slices(path)[0]
+    except NoSliceError as reason:
+        raise UnreadableFile(
+            f"{path.name} is no CT slice ({reason}).", hint="Give a slice of the CT series, or its folder."
+        ) from reason
+
+
+def _left_out(found: Scan) -> tuple[PassportFinding, ...]:
+    """A warning where files that may have been slices of the series could not be used."""
+    lost = {kind: found.others[kind] for kind in (DAMAGED, NO_POSITION) if found.others[kind]}
+    if not lost:
+        return ()
+    return (
+        PassportFinding(
+            code="files-left-out",
+            outcome="warned",
+            message=f"Left out: {', '.join(f'{count} × {kind}' for kind, count in lost.items())}.",
+            hint="If they are slices of this series, its ends may be cut off. Copy the series again.",
+        ),
+    )
+
+
+def _origin(stack: Stack) -> DicomOrigin:
+    first = stack.slices[0]
+    return DicomOrigin(
+        series_number=first.series_number,
+        instance_numbers=tuple(one.instance_number for one in stack.slices),
+        series_uid=first.series_uid,
+        description=first.description,
+    )

@@ -1,0 +1,48 @@
+"""Every volume shows its passport before it is used: header and values are checked, repaired, or refused by name.
+
+The codes are listed in docs/passport.md and stay what they are.
+"""
+
+from __future__ import annotations
+
+from simcrop_core.imaging.geometry_checks import (
+    check_affine,
+    check_field_of_view,
+    check_orthogonality,
+    check_spacing,
+)
+from simcrop_core.imaging.hounsfield_checks import check_finite, check_hounsfield, check_padding
+from simcrop_core.imaging.volume import Volume
+from simcrop_core.results import PassportFinding
+
+# In this order: each may rely on what the ones before it let through.
+_CHECKS = (
+    check_affine,
+    check_spacing,
+    check_orthogonality,
+    check_field_of_view,
+    check_finite,
+    check_hounsfield,
+    check_padding,
+)
+
+
+def check(volume: Volume) -> tuple[Volume, list[PassportFinding]]:
+    """Judge a volume, repair what can be repaired without doubt, and say so.
+
+    Args:
+        volume: as a reader gave it.
+
+    Returns:
+        The volume, itself unless something was repaired, and what was found: first what its reader saw, then one
+        finding a check. Checking the result again repairs nothing.
+
+    Raises:
+        BrokenGeometry: the affine cannot be one, or its axes, slant or spacing are no CT's.
+        NotHounsfield: the values are not HU.
+    """
+    findings = list(volume.findings)
+    for one_check in _CHECKS:
+        volume, finding = one_check(volume)
+        findings.append(finding)
+    return volume, findings

@@ -1,0 +1,136 @@
+"""One set of weights on one device, ready for any number of scans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from simcrop_core.errors import TaskNotSupported
+from simcrop_core.imaging.heatmap import ColourScale
+from simcrop_core.inference.device import compute_dtype, resolve_device
+from simcrop_core.models.config import ModelConfig
+from simcrop_core.models.grounding import GroundingModel
+from simcrop_core.models.registry import STARTER, WeightsFolder, resolve_weights
+from simcrop_core.models.unetr import UNETR
+from simcrop_core.models.weights import load_grounding_model, load_segmentation_model, sha256_of
+from simcrop_core.models.weights_metadata import Thresholds, WeightsMetadata
+from simcrop_core.results import DeviceName, WeightsInfo
+from simcrop_core.text.cache import CachedTextEncoder
+from simcrop_core.text.encoder import TextEncoder, load_text_encoder
+from simcrop_core.text.reference import reference_sentences
+
+# For weights that bring no scale of their own: the whole range of a cosine that speaks for a place.
+_COSINE_SCALE = ColourScale(low=0.0, high=1.0)
+
+
+class Engine:
+    """The models of one set of weights, each loaded when it is first needed.
+
+    Args:
+        weights: name, folder or file of the weights.
+        device: "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        UnknownWeights: nothing is there.
+        DeviceUnavailable: the machine has no such device.
+    """
+
+    def __init__(self, weights: str = STARTER, device: DeviceName = "auto") -> None:
+        self.folder: WeightsFolder = resolve_weights(weights)
+        self.device = resolve_device(device)
+
+    @cached_property
+    def _grounding(self) -> tuple[GroundingModel, WeightsMetadata, Tensor | None]:
+        model, metadata, reference = load_grounding_model(self.folder)
+        model.eval().requires_grad_(False)
+        # Features in the fast format; a sentence's few numbers stay exact.
+        model.vision.to(self.device, compute_dtype(self.device))
+        model.image_projection.to(self.device, compute_dtype(self.device))
+        return model, metadata, reference
+
+    @property
+    def grounding_model(self) -> GroundingModel:
+        """The image encoder and projections."""
+        return self._grounding[0]
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """From which score a sentence counts as located or weak; None where the weights have none."""
+        return self._grounding[1].thresholds
+
+    @property
+    def colour_scale(self) -> ColourScale:
+        """The one colour scale of these weights."""
+        return self._grounding[1].colour_scale or _COSINE_SCALE
+
+    @property
+    def config(self) -> ModelConfig:
+        """Of the grounding model."""
+        return self.grounding_model.config
+
+    @cached_property
+    def text_encoder(self) -> TextEncoder:
+        """The frozen sentence encoder, with its memory of recent sentences."""
+        text = self.config.text
+        if self.folder.text is not None:
+            text = replace(text, encoder=str(self.folder.text))
+        return CachedTextEncoder(load_text_encoder(text))
+
+    @torch.inference_mode()
+    def embed(self, sentences: Sequence[str]) -> Tensor:
+        """(S, C) sentence embeddings in the patch space, on the CPU."""
+        return self.grounding_model.project(self.text_encoder.encode(sentences))
+
+    @cached_property
+    def reference_embeddings(self) -> Tensor:
+        """(500, C) embeddings of the reference sentences: from the weights file, else computed here."""
+        stored = self._grounding[2]
+        return self.embed(reference_sentences()) if stored is None else stored.float()
+
+    @cached_property
+    def _segmentation(self) -> tuple[UNETR, WeightsMetadata]:
+        model, metadata = load_segmentation_model(self.folder)
+        model.eval().requires_grad_(False)
+        return model.to(self.device, compute_dtype(self.device)), metadata
+
+    @property
+    def segmentation_model(self) -> UNETR:
+        """The UNETR."""
+        return self._segmentation[0]
+
+    def labels_of(self, task: str) -> dict[int, str]:
+        """The labels a segmentation task gives, by value.
+
+        Raises:
+            TaskNotSupported: the weights do not know the task.
+        """
+        if self.folder.segmentation is None:
+            raise TaskNotSupported(
+                f"The weights {self.folder.name} cannot segment.", hint=f"Use --weights {STARTER}, or train a UNETR."
+            )
+        metadata = self._segmentation[1]
+        if task not in metadata.tasks:
+            raise TaskNotSupported(
+                f"The weights {self.folder.name} do not know the task {task}.",
+                hint=f"They know: {', '.join(metadata.tasks)}.",
+            )
+        return {value: metadata.labels[value] for value in metadata.tasks[task]}
+
+    def grounding_info(self) -> WeightsInfo:
+        """What to say of the grounding weights beside a result."""
+        assert self.folder.grounding is not None, "the model was loaded from it"
+        return _info(self._grounding[1], sha256_of(self.folder.grounding))
+
+    def segmentation_info(self) -> WeightsInfo:
+        """What to say of the segmentation weights beside a result."""
+        assert self.folder.segmentation is not None, "the model was loaded from it"
+        return _info(self._segmentation[1], sha256_of(self.folder.segmentation))
+
+
+def _info(metadata: WeightsMetadata, sha256: str) -> WeightsInfo:
+    provenance = metadata.provenance
+    return WeightsInfo(metadata.name, sha256, provenance.licence, provenance.trained_on)

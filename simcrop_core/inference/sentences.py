@@ -1,0 +1,113 @@
+"""From similarities to what is said of each sentence: evidence, peak, side, and the image it refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
+
+from simcrop_core.imaging.affine import apply
+from simcrop_core.imaging.frame import FrameVolume
+from simcrop_core.imaging.lattice import index_in
+from simcrop_core.imaging.volume import Volume
+from simcrop_core.inference.coverage import covers, on_the_other_side
+from simcrop_core.inference.features import PatchFeatures, patch_index
+from simcrop_core.inference.grounding import Similarity, ranks
+from simcrop_core.models.weights_metadata import Thresholds
+from simcrop_core.results import Evidence, ImageReference, SentenceResult
+from simcrop_core.text.report import Statement
+
+
+def evidence_of(score: float, thresholds: Thresholds | None) -> Evidence | None:
+    """What a score means for the weights that gave it; None where they carry no thresholds."""
+    if thresholds is None:
+        return None
+    if score >= thresholds.located:
+        return "located"
+    return "weak" if score >= thresholds.weak else "not located"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SentenceReader:
+    """What is said of sentences about one encoded scan.
+
+    Attributes:
+        volume: the input volume.
+        frame: what the model saw of it.
+        features: its patches.
+        thresholds: of the weights.
+    """
+
+    volume: Volume
+    frame: FrameVolume
+    features: PatchFeatures
+    thresholds: Thresholds | None
+
+    def results(
+        self, statements: Sequence[Statement], similarity: Similarity, reference_scores_R: Tensor
+    ) -> list[SentenceResult]:
+        """One result a statement, in order."""
+        places = ranks(similarity.scores_S, reference_scores_R)
+        return [
+            self._result(statement, float(similarity.scores_S[i]), places[i], int(similarity.peaks_S[i]))
+            for i, statement in enumerate(statements)
+        ]
+
+    def _result(self, statement: Statement, score: float, rank: tuple[int, int], peak: int) -> SentenceResult:
+        nowhere = SentenceResult(
+            text=statement.text,
+            polarity=statement.polarity,
+            kind=statement.kind,
+            side=statement.side,
+            lobe=statement.lobe,
+            score=None,
+            rank=None,
+            evidence="not groundable",
+            peak_ras_mm=None,
+            peak_ijk=None,
+            peak_patch_mm=None,
+            side_conflict=False,
+            reference=self._reference(statement.reference, None),
+        )
+        if statement.kind != "finding":
+            return nowhere
+        if not covers(self.frame, statement.region, statement.side):
+            return replace(nowhere, evidence="outside field of view")
+        patch_mm = self.features.patch_mm
+        r, a, s = (float(mm) for mm in apply(self.features.affine, patch_index(peak, self.features.grid)))
+        return replace(
+            nowhere,
+            score=round(score, 4),
+            rank=rank,
+            evidence=evidence_of(score, self.thresholds),
+            peak_ras_mm=(round(r, 2), round(a, 2), round(s, 2)),
+            peak_ijk=self._nearest_voxel((r, a, s)),
+            peak_patch_mm=patch_mm,
+            side_conflict=on_the_other_side(self.frame, statement.side, r, max(patch_mm)),
+            reference=self._reference(statement.reference, (r, a, s)),
+        )
+
+    def _nearest_voxel(self, point_ras_mm: tuple[float, float, float]) -> tuple[int, int, int]:
+        index = np.rint(index_in(self.volume.affine, point_ras_mm)).astype(int)
+        x, y, z = (int(i) for i in np.clip(index, 0, np.asarray(self.volume.shape) - 1))
+        return x, y, z
+
+    def _reference(
+        self, reference: ImageReference | None, peak_ras_mm: tuple[float, float, float] | None
+    ) -> ImageReference | None:
+        """The image a sentence refers to, looked up in the series and compared with the peak."""
+        dicom = self.volume.dicom
+        if reference is None or dicom is None:
+            return reference
+        other_series = reference.series is not None and reference.series != dicom.series_number
+        if other_series or reference.image not in dicom.instance_numbers:
+            return replace(reference, found=False)
+        if peak_ras_mm is None:
+            return replace(reference, found=True)
+        k = dicom.instance_numbers.index(reference.image)
+        in_plane = np.cross(self.volume.affine[:3, 0], self.volume.affine[:3, 1])
+        normal = in_plane / np.linalg.norm(in_plane)
+        distance = abs(float((np.asarray(peak_ras_mm) - apply(self.volume.affine, [0, 0, k])) @ normal))
+        return replace(reference, found=True, distance_mm=round(distance, 1))

@@ -1,0 +1,151 @@
+"""A report's text to its sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_SEPARATOR = re.compile(r'""|\r\n?|[\v\f\u2028\u2029]')
+_BLANKS = re.compile(r"[^\S\n]")
+_BULLET = re.compile(
+    r"^\s*(?:[-*•▪●·–—>o]+\s+|\(?\d{1,2}[.)]\s+|[a-hA-H][.)]\s+|\d{1,2}\s*[-–]\s+(?=[A-Z]))(?=\S)|^\s*[•▪●]\s*"
+)
+_HEADING_LINE = re.compile(r"^[A-Z][\w ,/&()-]{1,60}:|^[^a-z]{4,}$")
+# A line that ends so goes on in the next one.
+_UNFINISHED = re.compile(
+    r"(?:,|-|\b(?:the|a|an|of|in|at|on|to|and|or|with|without|from|for|by|no|is|are|was|were|as|than|left|right|both|upper"
+    r"|middle|lower|which|that|measuring|mild|small|large|approximately|about|near|into|along|between|within))$",
+    re.IGNORECASE,
+)
+_WRAPPED_LENGTH = 40
+
+_STOP = re.compile(r"""[.;?!]+["')\]]*(?=\s|$)|(?<=[a-z)])\.(?=[A-Z][a-z])|\s{2,}(?=[A-Z0-9("])""")
+_BRACKETS = re.compile(r"\([^()]{0,200}\)|\[[^\[\]]{0,200}\]")
+# No sentence ends in these; the second list only where a small letter or a number goes on.
+_ABBREVIATION = re.compile(r"(?:^|[\s(])(?:e\.g|i\.e|approx|dr|prof|mr|mrs|ms|vs|cf|incl|resp|ca)\.$", re.IGNORECASE)
+_ABBREVIATION_INSIDE = re.compile(
+    r"(?:^|[\s(\d])(?:[cm]m|cc|ml|etc|max|min|no|nr|fig|im|ima|img|se|ser|st|lt|rt|seg|al|avg|temp|diam|lat|med|post|ant|sup|inf)\.$",
+    re.IGNORECASE,
+)
+_MARKER = re.compile(r"(?<![\w.,/-])\(?(?P<number>\d{1,2})[.)]\s+(?=[A-Z])")
+# A number after one of these belongs to it and opens no list item.
+_COUNTED = re.compile(
+    r"(?:segments?|series|images?|slices?|grade|stage|level|category|type|group|rads|station|zones?|T|L|C|S|se|im|no|score|phase)[\s.:-]*$",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[^\W\d_]+")
+_PLACEHOLDER = re.compile(
+    r"\W*(?:not (?:given|available|applicable|provided|stated|specified|known)|none(?: (?:given|available|provided))?"
+    r"|n ?/ ?a|nil|unknown|see above|as above)?\W*",
+    re.IGNORECASE,
+)
+
+
+def split_sentences(text: str) -> list[str]:
+    """Every sentence of a text, in order, list markers removed.
+
+    Breaks at `.`, `;`, `?`, `!`, line ends, wide gaps before a capital, `""` and numbered items; not inside numbers,
+    brackets, after abbreviations, nor where a line is only wrapped. A line that ends in ":" opens the next one. Pieces
+    without a word join the sentence before. Placeholders ("Not given.") are no sentences.
+    """
+    sentences: list[str] = []
+    opening = ""
+    for line in logical_lines(text):
+        line = f"{opening} {line}".strip()
+        opening = line if line.endswith(":") else ""
+        if not opening:
+            sentences += sentences_of_line(line)
+    return sentences
+
+
+def logical_lines(text: str) -> list[str]:
+    """The lines of a text, wrapped ones joined and list markers removed; an empty string for each blank line."""
+    lines: list[str] = []
+    for raw in _BLANKS.sub(" ", _SEPARATOR.sub("\n", text)).split("\n"):
+        line = raw.strip()
+        if line and lines and _continues(lines[-1], line):
+            previous = lines.pop()
+            line = previous + line if re.search(r"\w-$", previous) else f"{previous} {line}"
+        lines.append(line)
+    return [_BULLET.sub("", line) for line in lines]
+
+
+def sentences_of_line(line: str) -> list[str]:
+    """The sentences of one logical line."""
+    sentences: list[str] = []
+    opening = ""
+    for piece in _pieces(line):
+        piece = " ".join(f"{opening} {piece}".split())
+        opening = ""
+        if not _is_fragment(piece):
+            sentences.append(piece)
+        elif sentences:
+            sentences[-1] += f" {piece}"
+        else:
+            opening = piece
+    if opening and _WORD.search(opening):
+        sentences.append(opening)
+    return [sentence for sentence in sentences if not is_placeholder(sentence)]
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a text only says that nothing is said: "Not given.", "N/A", or nothing at all."""
+    return _PLACEHOLDER.fullmatch(text) is not None
+
+
+def _continues(line: str, following: str) -> bool:
+    """Whether `following` is the rest of a wrapped line."""
+    if line[-1] in ".;:?!" or _BULLET.match(following) or _HEADING_LINE.match(following) or _HEADING_LINE.match(line + ":"):
+        return False
+    goes_on = following[0].islower() or following[0].isdigit() or following[0] == "("
+    return _UNFINISHED.search(line) is not None or (goes_on and len(line) >= _WRAPPED_LENGTH)
+
+
+def _pieces(line: str) -> Iterator[str]:
+    start = 0
+    for end, following in sorted(_stops(line) | _markers(line)):
+        if end >= start:
+            yield line[start:end]
+            start = following
+    yield line[start:]
+
+
+def _stops(line: str) -> set[tuple[int, int]]:
+    """(end of a sentence, start of what follows) at every stop that ends one."""
+    brackets = [match.span() for match in _BRACKETS.finditer(line)]
+    return {
+        (match.end(), match.end())
+        for match in _STOP.finditer(line)
+        if not any(start < match.start() < end - 1 for start, end in brackets) and not _is_inside(line, match)
+    }
+
+
+def _is_inside(line: str, stop: re.Match[str]) -> bool:
+    """Whether a full stop belongs to an abbreviation or an ordinal, so that the sentence goes on."""
+    if stop[0] != ".":
+        return False
+    before, after = line[: stop.end()], line[stop.end() :].lstrip()
+    if _ABBREVIATION.search(before):
+        return True
+    goes_on = bool(after) and (after[0].islower() or after[0].isdigit() or after[0] in ",-(/")
+    return goes_on and (_ABBREVIATION_INSIDE.search(before) is not None or line[stop.start() - 1].isdigit())
+
+
+def _markers(line: str) -> set[tuple[int, int]]:
+    """Numbered items inside a line: in sequence from 1, or each after the end of a sentence."""
+    found: set[tuple[int, int]] = set()
+    expected = 1
+    for match in _MARKER.finditer(line):
+        before = line[: match.start()]
+        if _COUNTED.search(before):
+            continue
+        if int(match["number"]) == expected or re.search(r"[.;?!:]\s*$", before):
+            found.add((match.start(), match.end()))
+            expected = int(match["number"]) + 1
+    return found
+
+
+def _is_fragment(piece: str) -> bool:
+    """Neither a word of three letters nor two words: no sentence ("T4-5.", "2.")."""
+    words = _WORD.findall(piece)
+    return len(words) < 2 and not any(len(word) >= 3 for word in words)

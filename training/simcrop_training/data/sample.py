@@ -1,0 +1,109 @@
+"""One training sample in the model frame: voxels, organ labels, sentences, and where each sentence is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcrop_core.phantom.draw import Statement
+from simcrop_core.phantom.space import SHAPE
+
+# Truth is kept as how much of each 6 mm cell a sentence covers: fine enough for 24 mm patches, and light.
+CELL = (4, 4, 2)
+CELLS = (SHAPE[0] // CELL[0], SHAPE[1] // CELL[1], SHAPE[2] // CELL[2])
+CELL_VOXELS = CELL[0] * CELL[1] * CELL[2]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """One sentence and the cells it covers.
+
+    Attributes:
+        text: the sentence.
+        polarity: as in `simcrop_core.phantom.draw.Statement`.
+        topic: the finding's kind or the organ's name.
+        side: "left", "right" or "".
+        lobe: such as "left lower lobe", or "".
+        cells: (n,) flat indices into the 56 × 56 × 56 cells of a frame.
+        counts: (n,) voxels covered in each, 1…32.
+    """
+
+    text: str
+    polarity: str
+    topic: str
+    side: str
+    lobe: str
+    cells: NDArray[np.int32]
+    counts: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A frame and everything known about it.
+
+    Attributes:
+        image: (224, 224, 112) int16 HU.
+        labels: uint8, indices of `simcrop_core.phantom.anatomy.LABELS`.
+        known: labels that were looked for; the others may lie hidden in the background.
+        truths: sentences.
+    """
+
+    image: NDArray[np.int16]
+    labels: NDArray[np.uint8]
+    known: tuple[int, ...]
+    truths: tuple[Truth, ...]
+
+
+def truth_of(statement: Statement) -> Truth:
+    """A statement's voxels as cells."""
+    s = statement
+    x, y, z = np.unravel_index(s.voxels, SHAPE)
+    flat = np.ravel_multi_index((x // CELL[0], y // CELL[1], z // CELL[2]), CELLS)
+    covered = np.bincount(flat, minlength=1)
+    cells = np.flatnonzero(covered).astype(np.int32)
+    return Truth(s.text, s.polarity, s.topic, s.side, s.lobe, cells, covered[cells].astype(np.uint8))
+
+
+def save_sample(path: Path, sample: Sample) -> None:
+    """Write a sample as one .npz file, whole or not at all."""
+    meta = {
+        "known": sample.known,
+        "truths": [[t.text, t.polarity, t.topic, t.side, t.lobe, len(t.cells)] for t in sample.truths],
+    }
+    temporary = path.with_suffix(".part")
+    with temporary.open("wb") as file:
+        np.savez(
+            file,
+            image=sample.image,
+            labels=sample.labels,
+            cells=np.concatenate([np.zeros(0, np.int32), *(t.cells for t in sample.truths)]),
+            counts=np.concatenate([np.zeros(0, np.uint8), *(t.counts for t in sample.truths)]),
+            meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8),
+        )
+    temporary.replace(path)
+
+
+def load_sample(path: Path) -> Sample:
+    """Read what `save_sample` wrote."""
+    with np.load(path) as stored:
+        meta = json.loads(stored["meta"].tobytes())
+        ends = np.cumsum([t[5] for t in meta["truths"]])[:-1].astype(int)
+        cells, counts = np.split(stored["cells"], ends), np.split(stored["counts"], ends)
+        truths = tuple(Truth(*t[:5], c, n) for t, c, n in zip(meta["truths"], cells, counts, strict=True))
+        return Sample(stored["image"], stored["labels"], tuple(meta["known"]), truths)
+
+
+def texts_of(path: Path) -> list[str]:
+    """The sentences of a stored sample, without its voxels."""
+    with np.load(path) as stored:
+        return [t[0] for t in json.loads(stored["meta"].tobytes())["truths"]]
+
+
+def sample_paths(folders: Sequence[Path]) -> list[Path]:
+    """All samples of some folders, in the order of their names."""
+    return [path for folder in folders for path in sorted(folder.glob("*.npz"))]
