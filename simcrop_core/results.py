@@ -193,35 +193,23 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class ModelTimes:
-    """What one model costs on one machine; None where it was not measured.
+    """What one model costs on one machine.
 
     Attributes:
         sentence_ms: one sentence on a scan that is already encoded, text embedding included.
         encode_s: one frame through the image encoder.
         read_frame_s: from the file to the model frame.
         segment_s: a 336 mm cube.
-        peak_mb: the largest resident memory of the process over all of these (1 MB = 10⁶ bytes).
+        peak_mb: the largest resident memory of the process that measured all of these, 2²⁰ bytes.
+        encode_cosine_to_float32: least cosine of a patch feature with the same in float32; None where not compared.
     """
 
-    sentence_ms: Percentiles | None
-    encode_s: float | None
-    read_frame_s: float | None
-    segment_s: float | None
-    peak_mb: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class BenchEnvironment:
-    """The machine the times belong to: without it they mean nothing."""
-
-    device: str
-    precision: str
-    processor: str
-    cores: int
-    memory_gb: float
-    platform: str
-    python: str
-    torch: str
+    sentence_ms: Percentiles
+    encode_s: float
+    read_frame_s: float
+    segment_s: float
+    peak_mb: float
+    encode_cosine_to_float32: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,16 +217,16 @@ class BenchResult:
     """What `simcrop bench --json` prints.
 
     Attributes:
-        environment: the machine.
+        environment: the machine and its software as short text; without it the times mean nothing.
         small: the embedded model.
         base: the paper's network.
-        peers: other software in the same run: its name → measurement → value, named as in `ModelTimes`.
+        peers: the released network and MONAI's preprocessing in the same run, named as in `ModelTimes`.
     """
 
-    environment: BenchEnvironment
+    environment: dict[str, str]
     small: ModelTimes
     base: ModelTimes
-    peers: dict[str, dict[str, float]]
+    peers: dict[str, float]
     schema: str = BENCH_SCHEMA
 
 

@@ -19,7 +19,7 @@ import psutil
 from simcrop_core.benchmark.scan import write_scan
 from simcrop_core.errors import SimCroPError
 from simcrop_core.progress import Job
-from simcrop_core.results import BenchResult, DeviceName
+from simcrop_core.results import BenchResult, DeviceName, ModelTimes, Percentiles
 
 PARTS = ("small", "base", "peers")
 _POLL_S = 0.02
@@ -41,7 +41,16 @@ def run_benchmark(device: DeviceName, job: Job) -> BenchResult:
             job.step("Measuring", done, len(PARTS) + 1)
             figures[part] = _measured(part, device, scan, job, done)
     job.step("Measuring", len(PARTS) + 1, len(PARTS) + 1)
-    return BenchResult(**figures, environment=_environment(device))
+    return BenchResult(
+        small=_times(figures["small"]),
+        base=_times(figures["base"]),
+        peers=figures["peers"],
+        environment=_environment(device),
+    )
+
+
+def _times(figures: dict[str, Any]) -> ModelTimes:
+    return ModelTimes(**{**figures, "sentence_ms": Percentiles(**figures["sentence_ms"])})
 
 
 def _measured(part: str, device: DeviceName, scan: Path, job: Job, done: int) -> dict[str, Any]:

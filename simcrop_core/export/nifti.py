@@ -132,13 +132,11 @@ def _stream_nifti(
     path: Path, header: nibabel.Nifti1Header, planes: Iterable[NDArray[np.generic]], *, compress: bool
 ) -> None:
     """Header, extensions, then one plane after another: no more than one is in memory."""
-    header["vox_offset"] = 352 + header.extensions.get_sizeondisk()
     with contextlib.ExitStack() as stack:
         file: Any = stack.enter_context(path.open("wb"))
         if compress:
             file = stack.enter_context(igzip.IGzipFile("", "wb", COMPRESSION, file, mtime=0))
         header.write_to(file)
-        header.extensions.write_to(file, byteswap=False) if header.extensions else file.write(bytes(4))
         for plane in planes:
             file.write(plane.astype(header.get_data_dtype(), copy=False).tobytes(order="F"))
 

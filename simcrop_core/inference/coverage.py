@@ -13,7 +13,7 @@ from simcrop_core.text.anatomy import Region
 # Where a region lies along the body: mm above the lung apices, or below the lung bases (usual adult anatomy). A level
 # must be in the covered part of the scan for a sentence about that region to be looked for.
 _ABOVE_APEX_MM: dict[Region, float] = {"head": 130.0, "neck": 15.0}
-_BELOW_BASE_MM: dict[Region, float] = {"upper abdomen": 10.0, "kidneys": 70.0, "pelvis": 250.0}
+_BELOW_BASE_MM: dict[Region, float] = {"upper abdomen": 10.0, "kidneys": 70.0, "lower abdomen": 250.0}
 # Less lung than this on one side of the spine is no lung to look into.
 _LEAST_LUNG_SHARE = 0.05
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from simcrop_core.errors import NothingToGround
 from simcrop_core.imaging.frame import FrameVolume, frame_volume
 from simcrop_core.imaging.heatmap import Heatmap
+from simcrop_core.imaging.overview import volume_info
 from simcrop_core.imaging.passport import check
 from simcrop_core.imaging.read import read_volume
 from simcrop_core.imaging.volume import Volume
@@ -23,7 +24,7 @@ from simcrop_core.inference.grounding import ground
 from simcrop_core.inference.segmentation import Labelmap, segment_volume
 from simcrop_core.inference.sentences import SentenceReader
 from simcrop_core.progress import Job
-from simcrop_core.results import FrameInfo, GroundResult, PassportFinding, SegmentResult, VolumeInfo
+from simcrop_core.results import FrameInfo, GroundResult, PassportFinding, SegmentResult
 from simcrop_core.text.language import is_english
 from simcrop_core.text.report import Statement
 
@@ -130,7 +131,7 @@ class Session:
         ]
         return Grounded(
             GroundResult(
-                volume=self.volume_info,
+                volume=volume_info(self.volume),
                 weights=self.engine.grounding_info(),
                 frame=FrameInfo(self.frame.box_ras_mm, len(self.frame.offsets)),
                 sentences=results,
@@ -168,18 +169,10 @@ class Session:
             output=str(output),
             labels={str(value): name for value, name in labels.names.items()},
             volume_ml=labels.volume_ml(),
-            volume=self.volume_info,
+            volume=volume_info(self.volume),
             weights=self.engine.segmentation_info(),
             passport=self.passport,
             warnings=list(self.warnings),
-        )
-
-    @property
-    def volume_info(self) -> VolumeInfo:
-        """The volume in the contract's form."""
-        volume = self.volume
-        return VolumeInfo(
-            volume.name, volume.shape, volume.spacing_mm, volume.orientation, volume.affine.round(6).tolist()
         )
 
 

@@ -57,8 +57,8 @@ class GroundingModel(nn.Module):
 
     def project(self, embeddings_SC: Tensor) -> Tensor:
         """Sentence embeddings in the patches' space, not normalised: (S, text width) → (S, C)."""
-        dtype = next(self.vision.parameters()).dtype
-        projected_SC: Tensor = self.text_projection(embeddings_SC.to(dtype))
+        weight = next(self.text_projection.parameters(), embeddings_SC)
+        projected_SC: Tensor = self.text_projection(embeddings_SC.to(weight.dtype))
         return projected_SC
 
     def flat_state_dict(self) -> dict[str, Tensor]:

@@ -68,17 +68,18 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], strings: Mappin
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(dict(tensors), temporary, dict(strings))
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        try:
+            save_file(dict(tensors), temporary, dict(strings))
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except (OSError, SafetensorError) as fault:
         raise CannotWrite(
             f"The weights could not be written to {path}: {fault}.",
             hint="Check that the folder is writable, the disk has room and no other program has the file open.",
         ) from fault
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _storable(tensor: Tensor, half_precision: bool) -> Tensor:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from safetensors import SafetensorError, safe_open
 
@@ -123,8 +123,8 @@ class WeightsMetadata:
                 config=_CONFIGS[stored["kind"]].from_dict(stored["config"]),
                 provenance=_provenance(stored["provenance"]),
                 tasks={str(task): tuple(map(int, ids)) for task, ids in stored.get("tasks", {}).items()},
-                thresholds=_pair(Thresholds, stored.get("thresholds")),
-                colour_scale=_pair(ColourScale, stored.get("colour_scale")),
+                thresholds=_thresholds(stored.get("thresholds")),
+                colour_scale=_colour_scale(stored.get("colour_scale")),
                 reference_sha256=stored.get("reference_sha256"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as fault:
@@ -172,7 +172,6 @@ _CONFIGS: dict[str, type[ModelConfig] | type[SegmentationConfig]] = {
     "grounding": ModelConfig,
     "segmentation": SegmentationConfig,
 }
-_Pair = TypeVar("_Pair", Thresholds, ColourScale)
 
 
 def _check_format(stored: dict[str, Any]) -> None:
@@ -189,5 +188,14 @@ def _provenance(stored: dict[str, Any]) -> Provenance:
     return Provenance(**{**fields, "notes": tuple(fields.get("notes", ()))})
 
 
-def _pair(kind: type[_Pair], stored: dict[str, float] | None) -> _Pair | None:
-    return None if stored is None else kind(**{name: float(value) for name, value in stored.items()})
+def _thresholds(stored: dict[str, float] | None) -> Thresholds | None:
+    return None if stored is None else Thresholds(float(stored["located"]), float(stored["weak"]))
+
+
+def _colour_scale(stored: dict[str, float] | None) -> ColourScale | None:
+    if stored is None:
+        return None
+    low, high = float(stored["low"]), float(stored["high"])
+    if not low < high:
+        raise ValueError(f"a colour scale from {low} to {high}")
+    return ColourScale(low, high)

@@ -55,7 +55,7 @@ _NOT_NORMAL = _words(
 _UNCERTAIN_BEFORE = _words(
     r"possib(?:le|ly)|probabl[ey]|likely|presumabl[ey]|presumed|perhaps|questionabl[ey]|equivocal|suspected|suspicion(?: of| for)?",
     r"suspicious (?:for|of)|concern(?:ing)? for|worrisome for|suggest(?:s|ive|ing|ed)?(?: of)?|indicative of|compatible with",
-    r"consistent with|in keeping with|favou?r(?:s|ed|ing)?|may|might|could|would|query|differential|versus|vs\.?",
+    r"consistent with|in keeping with|favou?r(?:s|ed|ing)?|may(?! \d)|might|could|would|query|differential|versus|vs\.?",
     r"(?:can ?not|could not|can't|couldn't|unable to|difficult to|not possible to) (?:\w+ly )?(?:exclude|rule out)",
     r"(?:to|please) (?:exclude|rule out)|thought to (?:be|represent)|appears? to represent|in terms of|not certain|unclear|uncertain",
     r"evaluat(?:e|ion) for|doubtful|borderline|potential(?:ly)?|cf\.",
@@ -71,7 +71,7 @@ _UNCERTAIN_AFTER = _words(
 _QUERY_AFTER = re.compile(r"\?+\s*$")
 
 _NEGATION_BEFORE = _words(
-    r"no|none of|without|absence of|free (?:of|from)|negative for|neither|nor|never|not|n't|devoid of|lacks?|nothing|nil"
+    r"no|none|without|absence of|free (?:of|from)|negative for|neither|nor|never|not|n't|devoid of|lacks?|nothing|nil"
     r"|clear of|rather than|hardly any|resolution of|resolved|disappearance of|non"
 )
 _NOT_RESOLVED = _words(r"(?:partial|incomplete|near[- ]complete|some|ongoing|slow)(?:ly)? (?:resolution of|resolved)")
@@ -99,6 +99,8 @@ _CLAUSE_END = re.compile(
 )
 _VERB_OR_PLACE = re.compile(r"\b(?:in|at|is|are|was|were|seen|measur\w+|with|shows?|has|have|on|within|along)\b")
 
+_STRONGEST_FIRST: tuple[Polarity, ...] = ("positive", "uncertain", "negated", "normal")
+
 Span = tuple[int, int]
 
 
@@ -108,19 +110,40 @@ def polarity_of(text: str) -> Polarity:
     Every finding is read within its clause, so "nodule without calcification" is positive and "no effusion, but a
     nodule" too. A sentence without any cue is positive.
     """
-    lowered = " ".join(text.lower().replace("’", "'").split())
-    if _DOUBLE_NEGATION.search(lowered):
+    plain = _plain(text)
+    if _DOUBLE_NEGATION.search(plain):
         return "positive"
-    denied_change = _PSEUDO_NEGATION.search(lowered) is not None
-    readings = [reading for clause, excepted in _clauses(_blank(_PSEUDO_NEGATION, lowered))
-                if (reading := _read(clause) or ("positive" if excepted and clause.strip(" .,:") else None))]
+    readings = [reading for _, reading in _readings(plain)]
     for polarity in _STRONGEST_FIRST:
         if polarity in readings:
             return polarity
-    return "negated" if denied_change and not finding_mentions(lowered) else "positive"
+    return "negated" if _PSEUDO_NEGATION.search(plain) and not finding_mentions(plain) else "positive"
 
 
-_STRONGEST_FIRST: tuple[Polarity, ...] = ("positive", "uncertain", "negated", "normal")
+def asserted_part(text: str) -> str:
+    """A sentence without the clauses that deny or call normal, where another clause asserts something.
+
+    "No effusion on the left, but a nodule on the right" is about the right.
+    """
+    plain = _plain(text)
+    if _DOUBLE_NEGATION.search(plain):
+        return text
+    readings = _readings(plain)
+    if not any(reading in ("positive", "uncertain") for _, reading in readings):
+        return text
+    return ", ".join(clause.strip() for clause, reading in readings if reading not in ("negated", "normal"))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().replace("’", "'").split())
+
+
+def _readings(plain: str) -> list[tuple[str, Polarity | None]]:
+    """Each clause with what it asserts; an exception ("except at the left base") asserts even without a known finding."""
+    return [
+        (clause, _read(clause) or ("positive" if excepted and clause.strip(" .,:") else None))
+        for clause, excepted in _clauses(_blank(_PSEUDO_NEGATION, plain))
+    ]
 
 
 def _blank(pattern: re.Pattern[str], text: str) -> str:
@@ -147,6 +170,8 @@ def _read(clause: str) -> Polarity | None:
     denials_before = _spans(_NEGATION_BEFORE, _blank(_NEGATION_AFTER, undoubted))
     readings: set[Polarity] = set()
     mentions = finding_mentions(clause)
+    # "nothing to suggest" denies; "no effusion, possibly a nodule" does not deny the nodule.
+    doubts_before = [doubt for doubt in doubts_before if not _denied(clause, doubt, denials_before)]
     for mention in mentions:
         if _reached(clause, mention, doubts_before, doubts_after):
             readings.add("uncertain")
@@ -166,6 +191,10 @@ def _read(clause: str) -> Polarity | None:
 
 def _spans(pattern: re.Pattern[str], text: str) -> list[Span]:
     return [match.span() for match in pattern.finditer(text)]
+
+
+def _denied(clause: str, doubt: Span, denials: list[Span]) -> bool:
+    return any(end <= doubt[0] and "," not in clause[end : doubt[0]] for _, end in denials)
 
 
 def _reached(clause: str, mention: Span, before: list[Span], after: list[Span]) -> bool:

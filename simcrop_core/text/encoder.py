@@ -23,7 +23,7 @@ from simcrop_core.text.bert import BertConfig, bert_from_hugging_face
 from simcrop_core.text.hub import find_text_model
 from simcrop_core.text.int8 import dequantise
 
-_MINILM = Path(__file__).parent / "minilm"
+MINILM = Path(__file__).parent / "minilm"
 _BERT_TYPES = ("bert", "cxr-bert")
 _BATCH = 64
 
@@ -114,7 +114,7 @@ def load_text_encoder(config: TextConfig, *, device: torch.device | str = "cpu")
         DownloadFailed: the Hub could not be reached and the model is not in the local cache.
         IncompatibleWeights: tensors are missing, or the model's width is not `config.dim`.
     """
-    directory = _MINILM if config.encoder == "minilm" else find_text_model(config.encoder)
+    directory = MINILM if config.encoder == "minilm" else find_text_model(config.encoder)
     model: dict[str, Any] = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     if model.get("hidden_size") != config.dim:
         raise IncompatibleWeights(

@@ -11,8 +11,8 @@ from simcrop_core.text.lobes import lobes_in
 # whatever they are called, the left lobe of the liver, which does too, and the ordinary English words.
 _NOT_A_SIDE = re.compile(
     r"\b(?:left|right)(?:[- ]sided)?[- ](?:(?:and|or|/)[- ](?:left|right)[- ])?"
-    r"(?:heart|cardiac|ventric\w+|atri\w+|main coronary|coronar\w+|anterior descending|circumflex|lobe of the liver)"
-    r"|\bleft (?:hepatic|liver) lobe"
+    r"(?:heart|cardiac|ventric\w+|atri\w+|main coronary|coronar\w+|anterior descending|circumflex)"
+    r"|\bleft (?:hepatic lobe|liver lobe|lobe of the liver)"
     r"|\bright[- ]angle\w*|\ball right\b|\bright (?:above|below|after|before|behind|beneath|under|next to|at|now|away)\b"
     r"|\b(?:was|were|been|be|is|are|what|anything|nothing)(?: \w+ly)? left\b(?=\s*(?:in|open|untreated|alone|of\b|[.,;]|$))"
     r"|\bleft (?:in place|in situ|untreated|behind|over|alone|open)\b",
@@ -53,6 +53,8 @@ def lobe_of(text: str) -> Lobe | None:
     lobes = lobes_in(without_sideless(text))
     if "lingula" in lobes:
         lobes -= {"left upper lobe", "upper lobe"}
+    if len(lobes) > 1:
+        lobes -= {"upper lobe", "lower lobe"}  # "upper lobe predominance in both upper lobes"
     if lobes == {"left upper lobe", "right upper lobe"}:
         return "upper lobe"
     if lobes == {"left lower lobe", "right lower lobe"}:

@@ -160,7 +160,6 @@ def _write_parts(staging: Path, model: ImportedModel | None, text: ImportedText 
 
 def _check_parts(staged: WeightsFolder, target: Path) -> None:
     """Load what was written as it will be loaded, and compare widths with what the set already has.
-        job: told of the steps; cancelled, it leaves the set as it was.
 
     Raises:
         IncompatibleWeights: a part does not load, or sentences and patches will not have one width.

@@ -216,10 +216,10 @@ def _kept(
 
 
 def _balanced(logits_SK: Tensor, target_SK: Tensor) -> Tensor:
-    """Binary cross-entropy with the claimed patches of a sentence together as heavy as a third of the others."""
+    """Binary cross-entropy; the claimed patches of a sentence, however few, weigh half as much as all the others."""
     inside = (target_SK * F.softplus(-logits_SK)).sum(1) / target_SK.sum(1).clamp(min=1e-3)
     outside = ((1 - target_SK) * F.softplus(logits_SK)).sum(1) / (1 - target_SK).sum(1).clamp(min=1e-3)
-    return (0.25 * inside + 0.75 * outside * 2).mean()
+    return (0.5 * inside + outside).mean()
 
 
 def _where(logits_SK: Tensor, target_SK: Tensor) -> Tensor:

@@ -1,0 +1,70 @@
+"""Weights small enough to run in milliseconds, and one network set by hand to find what is bright."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from simcrop_core.imaging.heatmap import ColourScale
+from simcrop_core.inference.engine import Engine
+from simcrop_core.models.config import PRESETS, SEGMENTATION_PRESETS
+from simcrop_core.models.grounding import GroundingModel
+from simcrop_core.models.unetr import UNETR
+from simcrop_core.models.weights import Provenance, Thresholds, WeightsMetadata, save_weights
+
+PROVENANCE = Provenance(licence="test", trained_on="nothing: set by hand", synthetic=True)
+
+
+def find_bright(model):
+    """Set a network so that its cosine with any sentence grows with a patch's mean intensity, and nothing else.
+
+    Blocks pass their input on. Channels 0 and 1 carry ± the mean, 2 and 3 a constant, so the last LayerNorm keeps
+    their ratio; every sentence is projected onto (1, −1, 0, …).
+    """
+    state = {key: torch.zeros_like(tensor) for key, tensor in model.flat_state_dict().items()}
+    embedding = state["patch_embed.proj.weight"]
+    embedding[0], embedding[1] = 1 / embedding[0].numel(), -1 / embedding[0].numel()
+    state["patch_embed.proj.bias"][2:4] = torch.tensor([1.0, -1.0])
+    state["norm.weight"][:] = 1
+    state["text_projection.bias"][:2] = torch.tensor([1.0, -1.0])
+    model.load_flat_state_dict(state)
+    return model
+
+
+@pytest.fixture(scope="session")
+def bright_finder(tmp_path_factory):
+    """A weights folder: the hand-set grounding network, and a tiny UNETR with random weights."""
+    folder = tmp_path_factory.mktemp("bright-finder")
+    config = PRESETS["tiny"]
+    metadata = WeightsMetadata(
+        name="bright-finder",
+        config=config,
+        provenance=PROVENANCE,
+        thresholds=Thresholds(located=0.5, weak=0.1),
+        colour_scale=ColourScale(low=0.1, high=0.9),
+    )
+    save_weights(folder / "grounding.safetensors", find_bright(GroundingModel(config)).flat_state_dict(), metadata)
+    small = SEGMENTATION_PRESETS["small"]
+    vision = dataclasses.replace(small.vision, image=(32, 32, 16), dim=24, depth=4, heads=2)
+    frame = dataclasses.replace(small.frame, shape=(32, 32, 16))
+    segmentation = dataclasses.replace(small, vision=vision, frame=frame, feature_size=2, skips=(0, 1, 2))
+    torch.manual_seed(0)
+    save_weights(
+        folder / "segmentation.safetensors",
+        UNETR(segmentation).state_dict(),
+        WeightsMetadata(
+            name="bright-finder",
+            config=segmentation,
+            provenance=PROVENANCE,
+            labels=dict(enumerate(segmentation.labels)),
+            tasks={"lungs": (1, 2, 3), "chest": tuple(range(1, 9))},
+        ),
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def engine(bright_finder):
+    return Engine(str(bright_finder), "cpu")

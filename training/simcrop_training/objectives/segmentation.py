@@ -1,0 +1,171 @@
+"""Organ labels: UNETR on random windows, with scans that know only some of the organs beside those that know all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.losses import DiceCELoss
+from torch import Tensor, nn
+
+from simcrop_core.models.config import SegmentationConfig
+from simcrop_core.models.unetr import UNETR
+from simcrop_training.data.augment import Augmentation, augmented
+from simcrop_training.data.sample import Sample, load_sample
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationSettings:
+    """Attributes of the objective.
+
+    Attributes:
+        frames: a step.
+        windows: cut from each frame.
+        real_rate: share of frames from real scans.
+        zoom: a window covers between 1/zoom and zoom times its size.
+    """
+
+    frames: int = 2
+    windows: int = 4
+    real_rate: float = 0.4
+    zoom: float = 1.2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """A batch: (B, 1, H, W, D) intensities, (B, H, W, D) labels, and which labels each window knows."""
+
+    images_B1HWD: Tensor
+    labels_BHWD: Tensor
+    known: list[tuple[int, ...]]
+
+
+class Segmentation:
+    """The objective `segmentation` (see `engine.loop.Objective`).
+
+    Args:
+        config: of the model; its labels are those of the samples.
+        settings: of this objective.
+        synthetic: stored samples drawn from nothing.
+        real: stored samples of real scans; may be empty.
+        held_out: stored samples to measure on.
+        seed: of initialisation, order and every random change.
+    """
+
+    def __init__(
+        self,
+        config: SegmentationConfig,
+        settings: SegmentationSettings,
+        *,
+        synthetic: Sequence[Path],
+        real: Sequence[Path],
+        held_out: Sequence[Path],
+        seed: int,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        torch.manual_seed(seed)
+        self.module: nn.Module = UNETR(config)
+        self._config, self._settings, self._seed = config, settings, seed
+        self._synthetic, self._real, self._held_out = list(synthetic), list(real), list(held_out)
+        self._augmentation = augmentation or Augmentation()
+        self._loss = DiceCELoss(softmax=True, to_onehot_y=True, squared_pred=True, smooth_dr=1e-6, smooth_nr=1e-6)
+
+    def batch(self, step: int) -> Windows:
+        """The windows of one step."""
+        images, labels, known = [], [], []
+        frames = self._settings.frames
+        for ordinal in range(step * frames, (step + 1) * frames):
+            rng = np.random.default_rng([self._seed, ordinal])
+            sample = augmented(load_sample(self._pick(ordinal, rng)), self._augmentation, rng)
+            for _ in range(self._settings.windows):
+                image, label = self._cut(sample, rng)
+                images.append(image)
+                labels.append(label)
+                known.append(sample.known)
+        return Windows(torch.stack(images), torch.stack(labels), known)
+
+    def losses(self, batch: Windows) -> dict[str, Tensor]:
+        """Dice and cross-entropy; organs that a scan does not know are merged into its background."""
+        scores = self.module(batch.images_B1HWD).float()
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for index, known in enumerate(batch.known):
+            groups.setdefault(known, []).append(index)
+        parts = []
+        for known, indices in groups.items():
+            merged, labels = _merged(scores[indices], batch.labels_BHWD[indices], known)
+            parts.append(self._loss(merged, labels) * len(indices))
+        return {"loss": torch.stack(parts).sum() / len(batch.known)}
+
+    def measure(self) -> dict[str, float]:
+        """Dice of each label over all held-out windows (a regular grid of them, without overlap)."""
+        count = len(self._config.labels)
+        overlap, total = np.zeros(count), np.zeros(count)
+        for path in self._held_out:
+            sample = load_sample(path)
+            grid = [range(0, s - w + 1, w) for s, w in zip(sample.image.shape, self._extent(1.0), strict=True)]
+            for corner in ((x, y, z) for x in grid[0] for y in grid[1] for z in grid[2]):
+                image, label = self._window(sample, corner, self._extent(1.0))
+                found = self.module(image[None]).argmax(1)[0].numpy()
+                for index in range(1, count):
+                    a, b = found == index, label.numpy() == index
+                    overlap[index] += 2 * np.count_nonzero(a & b)
+                    total[index] += np.count_nonzero(a) + np.count_nonzero(b)
+        dice = {
+            f"dice/{name}": float(overlap[i] / total[i]) for i, name in enumerate(self._config.labels) if i and total[i]
+        }
+        return dice | {"dice": float(np.mean(list(dice.values())))}
+
+    def _pick(self, ordinal: int, rng: np.random.Generator) -> Path:
+        if self._real and rng.random() < self._settings.real_rate:
+            return self._real[int(rng.integers(len(self._real)))]
+        return self._synthetic[int(rng.integers(len(self._synthetic)))]
+
+    def _extent(self, zoom: float) -> tuple[int, int, int]:
+        """Voxels of the stored frame (1.5 × 1.5 × 3 mm) that a window covers."""
+        spacing, window = self._config.frame.spacing_mm, self._config.window
+        x, y, z = (round(n * s / t * zoom) for n, s, t in zip(window, spacing, (1.5, 1.5, 3.0), strict=True))
+        return x, y, z
+
+    def _cut(self, sample: Sample, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """A window at random; two of three are centred on an organ."""
+        most = np.log(self._settings.zoom)
+        extent = self._extent(float(np.exp(rng.uniform(-most, most))))
+        shape = np.array(sample.image.shape)
+        corner = rng.integers(0, np.maximum(shape - extent, 0) + 1)
+        organ = int(rng.choice(sample.known))
+        flat = np.flatnonzero(sample.labels.ravel()[::31] == organ) * 31
+        if flat.size and rng.random() < 0.67:
+            at = np.array(np.unravel_index(int(flat[rng.integers(flat.size)]), sample.labels.shape))
+            jitter = rng.integers(-np.array(extent) // 3, np.array(extent) // 3 + 1)
+            corner = np.clip(at - np.array(extent) // 2 + jitter, 0, np.maximum(shape - extent, 0))
+        return self._window(sample, (int(corner[0]), int(corner[1]), int(corner[2])), extent)
+
+    def _window(
+        self, sample: Sample, corner: tuple[int, int, int], extent: tuple[int, int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """(1, H, W, D) intensities and (H, W, D) labels of one box, resampled to the window's voxels."""
+        low, high = self._config.frame.hu_window
+        box = tuple(slice(c, c + e) for c, e in zip(corner, extent, strict=True))
+        image = torch.from_numpy(sample.image[box].astype(np.float32))[None, None]
+        label = torch.from_numpy(sample.labels[box].astype(np.float32))[None, None]
+        image = ((image - (low + high) / 2) / ((high - low) / 2)).clamp(-1, 1)
+        if tuple(image.shape[2:]) != self._config.window:
+            image = F.interpolate(image, self._config.window, mode="trilinear")
+            label = F.interpolate(label, self._config.window, mode="nearest")
+        return image[0], label[0, 0].long()
+
+
+def _merged(scores: Tensor, labels: Tensor, known: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Scores of the background (with all unknown organs) and the known ones; labels renumbered to match, (B, 1, …)."""
+    classes = scores.shape[1]
+    if len(known) == classes - 1:
+        return scores, labels[:, None]
+    unknown = [i for i in range(classes) if i not in known]
+    background = scores[:, unknown].logsumexp(1, keepdim=True)
+    renumber = torch.zeros(classes, dtype=torch.long)
+    renumber[list(known)] = torch.arange(1, len(known) + 1)
+    return torch.cat([background, scores[:, list(known)]], dim=1), renumber[labels][:, None]

@@ -1,0 +1,98 @@
+"""What a recipe file may say, and how it becomes a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from torch import Tensor
+
+from simcrop_core.models.config import PRESETS, SEGMENTATION_PRESETS
+from simcrop_core.text.encoder import load_text_encoder
+from simcrop_training.data.augment import Augmentation
+from simcrop_training.data.sample import sample_paths, texts_of
+from simcrop_training.engine.loop import Schedule
+from simcrop_training.objectives.grounding import Grounding, GroundingSettings
+from simcrop_training.objectives.segmentation import Segmentation, SegmentationSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One run: a preset, an objective, a schedule. A recipe file holds the fields that differ from these."""
+
+    name: str
+    objective: Literal["grounding", "segmentation"]
+    preset: str = "small"
+    seed: int = 0
+    schedule: Schedule = field(default_factory=Schedule)
+    grounding: GroundingSettings = field(default_factory=GroundingSettings)
+    segmentation: SegmentationSettings = field(default_factory=SegmentationSettings)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Folders of stored samples: drawn from nothing, of real scans, and held out to measure on."""
+
+    synthetic: tuple[Path, ...]
+    real: tuple[Path, ...] = ()
+    held_out: tuple[Path, ...] = ()
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe file.
+
+    Raises:
+        ValueError: a field that no recipe has.
+    """
+    recipe = _filled(Recipe, yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def objective_of(recipe: Recipe, data: Data) -> Grounding | Segmentation:
+    """The recipe's objective on stored samples.
+
+    Raises:
+        ValueError: a folder without samples.
+    """
+    synthetic, real, held_out = (sample_paths(folders) for folders in (data.synthetic, data.real, data.held_out))
+    if not synthetic or not held_out:
+        raise ValueError("Training needs synthetic samples and held-out samples; a folder named has none.")
+    if recipe.objective == "segmentation":
+        return Segmentation(
+            SEGMENTATION_PRESETS[recipe.preset], recipe.segmentation, synthetic=synthetic, real=real,
+            held_out=held_out, seed=recipe.seed, augmentation=recipe.augmentation,
+        )  # fmt: skip
+    config = PRESETS[recipe.preset]
+    texts = sorted({text for path in (*synthetic, *real, *held_out) for text in texts_of(path)})
+    return Grounding(
+        config, recipe.grounding, synthetic=synthetic, real=real, held_out=held_out,
+        embeddings=embed(texts, recipe.preset), steps=recipe.schedule.steps, seed=recipe.seed,
+        augmentation=recipe.augmentation,
+    )  # fmt: skip
+
+
+def embed(texts: list[str], preset: str) -> dict[str, Tensor]:
+    """Each sentence's embedding by the preset's frozen text tower."""
+    encoder = load_text_encoder(PRESETS[preset].text)
+    return dict(zip(texts, torch.unbind(encoder.encode(texts)), strict=True))
+
+
+def _filled(kind: type[Any], values: dict[str, Any]) -> Any:
+    """A dataclass out of nested dictionaries, lists becoming tuples."""
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = values.keys() - fields.keys()
+    if unknown:
+        raise ValueError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}.")
+    nested = {"schedule": Schedule, "grounding": GroundingSettings, "segmentation": SegmentationSettings,
+              "augmentation": Augmentation}  # fmt: skip
+    return kind(**{
+        name: _filled(nested[name], value) if kind is Recipe and name in nested and isinstance(value, dict)
+        else tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+    })  # fmt: skip
