@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 
 import numpy as np
@@ -15,6 +16,7 @@ DIM = 192
 Shape = tuple[int, ...]
 
 
+@functools.cache
 def named_tensor(key: str, shape: Shape) -> Tensor:
     """Normal numbers, the same for the same key and shape, scaled by the fan-in."""
     numbers = np.random.RandomState(zlib.crc32(key.encode())).standard_normal(shape)
@@ -47,11 +49,11 @@ def encoder_state(*, norm: str | None = "norm", **sizes: int | Shape) -> dict[st
     return {key: named_tensor(key, shape) for key, shape in shapes.items()}
 
 
-def mae_state(*, depth: int = 2) -> dict[str, Tensor]:
+def mae_state(*, depth: int = 2, dim: int = DIM) -> dict[str, Tensor]:
     """A 2D masked auto-encoder's state: encoder of 3 × 16 × 16 patches, decoder."""
-    state = encoder_state(depth=depth, patch=(3, 16, 16))
-    state["pos_embed"] = named_tensor("pos_embed", (1, 197, DIM))
-    decoder = {"mask_token": (1, 1, 64), "decoder_embed.weight": (64, DIM), "decoder_blocks.0.norm1.weight": (64,)}
+    state = encoder_state(depth=depth, dim=dim, patch=(3, 16, 16))
+    state["pos_embed"] = named_tensor("pos_embed", (1, 197, dim))
+    decoder = {"mask_token": (1, 1, 64), "decoder_embed.weight": (64, dim), "decoder_blocks.0.norm1.weight": (64,)}
     return state | {key: named_tensor(key, shape) for key, shape in decoder.items()}
 
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from simcrop_core.cli.console import out
-from simcrop_core.models.describe import ModelSummary, WeightsSummary
+from simcrop_core.models.describe import ModelSummary, WeightsSummary, describe_weights
 from simcrop_core.models.importers.install import Installed
 from simcrop_core.models.importers.report import ImportReport
 from simcrop_core.models.verify import Check
@@ -46,8 +46,15 @@ def say_import(installed: Installed) -> None:
         _say_report(report)
     for file in filter(None, (installed.folder.grounding, installed.folder.segmentation, installed.folder.text)):
         out.print(f"Written: {escape(str(file))}", soft_wrap=True)
+    name, grounding = escape(installed.folder.name), describe_weights(installed.folder).grounding
+    if grounding is not None and installed.folder.text is None:
+        out.print(
+            f"Sentences are embedded by {escape(grounding.text_encoder or '')}, fetched when first needed; "
+            f"`simcrop weights import FOLDER --name {name}` adds a local copy.",
+            soft_wrap=True,
+        )
     if installed.folder.grounding or installed.folder.segmentation:
-        out.print(f"Use them with --weights {escape(installed.folder.name)}", soft_wrap=True)
+        out.print(f"Use them with --weights {name}", soft_wrap=True)
 
 
 def _say_report(report: ImportReport) -> None:
@@ -66,6 +73,7 @@ def _say_report(report: ImportReport) -> None:
 def say_checks(name: str, checks: Sequence[Check], *, sound: bool) -> None:
     """A row a check, and the verdict on the set."""
     table = Table("file", "check", "", "found", box=None, header_style="bold")
+    table.columns[3].overflow = "fold"
     for check in checks:
         table.add_row(escape(check.file), check.what, _OUTCOMES[check.passed], escape(check.detail))
     out.print(table)

@@ -30,7 +30,7 @@ def embedded(page: Figure) -> Picture:
     """A figure as a JPEG of about 100 kB."""
     data = io.BytesIO()
     page.savefig(data, format="jpg", dpi=EMBEDDED_DPI, pil_kwargs=JPEG)
-    width, height = (round(inches * EMBEDDED_DPI) for inches in page.get_size_inches())
+    width, height = (int(inches * EMBEDDED_DPI) for inches in page.get_size_inches())
     return Picture(_uri("image/jpeg", data.getvalue()), width, height)
 
 

@@ -17,6 +17,7 @@ ORTHOGONAL_DEG = 0.01
 REPAIRABLE_DEG = 1.0
 SPACING_MM = (0.2, 10.0)
 SMALLEST_FIELD_MM = 100.0
+FARTHEST_MM = 1e6
 
 Checked = tuple[Volume, PassportFinding]
 
@@ -25,11 +26,11 @@ def require_affine(affine: Affine) -> None:
     """Refuse an affine that puts no two voxels at two places.
 
     Raises:
-        BrokenGeometry: not all numbers are finite, or the axes lie in one plane.
+        BrokenGeometry: a number is not finite or beyond a kilometre, or the axes lie in one plane.
     """
     hint = "Export the volume again from the original series."
-    if not np.isfinite(affine).all():
-        raise BrokenGeometry("The header gives no numbers for where the voxels are.", hint=hint)
+    if not (np.abs(affine) < FARTHEST_MM).all():
+        raise BrokenGeometry("The header gives no usable numbers for where the voxels are.", hint=hint)
     lengths = spacing_mm(affine)
     if lengths.min() == 0 or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3:
         raise BrokenGeometry("The header puts all voxels into one plane.", hint=hint)

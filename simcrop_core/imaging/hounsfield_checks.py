@@ -86,7 +86,9 @@ def check_padding(volume: Volume) -> Checked:
         return volume, PassportFinding("padding", "pass", "No part of the scan is marked as padding.")
     marks, counts = np.unique(marked, return_counts=True)
     mark = float(marks[counts.argmax()])
-    return volume, PassportFinding("padding", "pass", f"{share:.0%} of the voxels are padding ({mark:.0f}), read as air.")
+    return volume, PassportFinding(
+        "padding", "pass", f"{share:.0%} of the voxels are padding ({mark:.0f}), read as air."
+    )
 
 
 def _sample(volume: Volume) -> HounsfieldValues:

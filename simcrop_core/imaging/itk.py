@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from simcrop_core.progress import Job
 
 FORMATS = {"NrrdImageIO": "NRRD", "MetaImageIO": "MetaImage"}
 
+_LONGEST_META_HEADER = 2**16
+_MOST_META_AXES = 10
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -77,6 +80,8 @@ class _Pixels:
 
 
 def _inspected(path: Path, image_io: str) -> SimpleITK.ImageFileReader:
+    if image_io == "MetaImageIO":
+        _require_few_axes(path)
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO(image_io)
     reader.SetFileName(str(path))
@@ -85,6 +90,15 @@ def _inspected(path: Path, image_io: str) -> SimpleITK.ImageFileReader:
     except RuntimeError as error:
         raise _damaged(path, error) from error
     return reader
+
+
+def _require_few_axes(path: Path) -> None:
+    """ITK's MetaImage reader writes past its arrays where a header states more than ten axes."""
+    with path.open("rb") as file:
+        header = file.read(_LONGEST_META_HEADER)
+    stated = [int(number) for number in re.findall(rb"NDims\s*[=:]\s*(\d+)", header)]
+    if not stated or not all(1 <= axes <= _MOST_META_AXES for axes in stated):
+        raise UnreadableFile(f"The header of {path.name} states no valid number of axes.", hint="Export it again.")
 
 
 def _damaged(path: Path, error: RuntimeError) -> UnreadableFile:

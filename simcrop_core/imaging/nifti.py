@@ -101,16 +101,19 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         try:
             yield stream
         except EOFError as error:
-            raise _cut_off(path) from error
+            raise UnreadableFile(
+                f"{path.name} is cut off or damaged: its compressed data have no proper end.",
+                hint="It was cut off while being copied; copy it again.",
+            ) from error
         except _DECODING_FAULTS as error:
             raise UnreadableFile(
                 f"{path.name} is damaged: {error}.", hint="Copy or export it again and compare the sizes."
             ) from error
 
 
-def _cut_off(path: Path) -> UnreadableFile:
+def _cut_off(name: str) -> UnreadableFile:
     return UnreadableFile(
-        f"{path.name} ends before its last voxel.", hint="It was cut off while being copied; copy it again."
+        f"{name} ends before its last voxel.", hint="It was cut off while being copied; copy it again."
     )
 
 
@@ -146,11 +149,11 @@ def _read_raw_header(stream: BinaryIO, path: Path) -> Nifti1Header:
         raise UnreadableFile(f"{path.name} is not NIfTI: its header has no valid size.", hint="Export it again.")
     block = start + stream.read(header_class.sizeof_hdr - 4)
     if len(block) < header_class.sizeof_hdr:
-        raise _cut_off(path)
+        raise _cut_off(path.name)
     try:
         raw: Nifti1Header = header_class(block, check=False)
         raw.check_fix(logger=_log)
-    except HeaderDataError as error:
+    except (HeaderDataError, OverflowError, ValueError) as error:
         raise UnreadableFile(f"The header of {path.name} is damaged: {error}.", hint="Export it again.") from error
     if raw["magic"].item() != header_class.single_magic:
         raise UnreadableFile(
@@ -188,10 +191,10 @@ def _affine(raw: Nifti1Header, path: Path) -> Affine:
 
 def _voxel_offset(raw: Nifti1Header, path: Path) -> int:
     """Where the voxels begin; some writers leave 0, meaning right after the header and its four flag bytes."""
-    offset = max(raw.get_data_offset(), raw.sizeof_hdr + 4)
-    if offset > raw.sizeof_hdr + _LONGEST_EXTENSION:
-        raise UnreadableFile(f"{path.name} puts its voxels {offset} bytes away.", hint="Export it again.")
-    return int(offset)
+    stated = float(raw["vox_offset"])
+    if not stated <= raw.sizeof_hdr + _LONGEST_EXTENSION:
+        raise UnreadableFile(f"{path.name} says that its voxels begin at byte {stated:g}.", hint="Export it again.")
+    return max(int(stated), raw.sizeof_hdr + 4)
 
 
 def _require_room_in_file(layout: _Layout, path: Path) -> None:
@@ -208,7 +211,7 @@ def _require_room_in_file(layout: _Layout, path: Path) -> None:
 
 def _discard(stream: BinaryIO, count: int, path: Path) -> None:
     if len(stream.read(count)) < count:
-        raise _cut_off(path)
+        raise _cut_off(path.name)
 
 
 def _read_voxels(stream: BinaryIO, layout: _Layout, job: Job) -> HounsfieldValues:
@@ -239,7 +242,5 @@ def _fill(stream: BinaryIO, target: NDArray[np.generic], job: Job, *, done: int,
         job.step("reading", done + filled, total)
         got = stream.readinto(octets[filled : filled + _CHUNK])  # type: ignore[attr-defined]
         if not got:
-            raise UnreadableFile(
-                f"{header.name} ends before its last voxel.", hint="It was cut off while being copied; copy it again."
-            )
+            raise _cut_off(header.name)
         filled += got

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from simcrop_core.imaging.affine import Affine
-from simcrop_core.imaging.lattice import index_in
 
 
 def sample(grid: NDArray[Any], affine: Affine, points_ras_mm: ArrayLike, *, outside: float) -> NDArray[np.float32]:
@@ -26,8 +25,11 @@ def sample(grid: NDArray[Any], affine: Affine, points_ras_mm: ArrayLike, *, outs
     Returns:
         float32 values, shape (...).
     """
-    index = np.moveaxis(index_in(affine, points_ras_mm), -1, 0)
+    points = np.asarray(points_ras_mm, dtype=np.float64)
+    to_index = np.linalg.inv(affine)
+    # Not a BLAS product: its threads cost more than they save on three columns, most of all on a busy machine.
+    index = np.einsum("ij,pj->ip", to_index[:3, :3], points.reshape(-1, 3)) + to_index[:3, 3:]
     values: NDArray[np.float32] = ndimage.map_coordinates(grid, index, order=1, mode="nearest", output=np.float32)
-    for axis, size in enumerate(grid.shape):
-        values[(index[axis] < -0.5) | (index[axis] > size - 0.5)] = outside
-    return values
+    for along, size in zip(index, grid.shape, strict=True):
+        values[(along < -0.5) | (along > size - 0.5)] = outside
+    return values.reshape(points.shape[:-1])

@@ -64,7 +64,7 @@ def gathered(
     done = 0
     for chunk in chunks:
         scaled = _scaled(chunk, slope, intercept)
-        if values.dtype == np.int16 and not _is_int16(scaled):
+        if values.dtype == np.int16 and not (_integral(chunk, slope, intercept) and _within_int16(scaled)):
             values = _widened(values, done, name)
         with np.errstate(over="ignore"):
             values[done : done + scaled.size] = scaled.astype(values.dtype, copy=False)
@@ -73,19 +73,19 @@ def gathered(
     return values
 
 
-def _scaled(chunk: Stored, slope: float, intercept: float) -> NDArray[np.generic]:
-    """A piece with its scaling applied, exact for integers: left as integers where slope and intercept are whole."""
+def _scaled(chunk: Stored, slope: float, intercept: float) -> Stored:
+    """A piece with its scaling applied in double, which holds every sum of a CT's integers exactly."""
     if slope == 1 and intercept == 0:
         return chunk
-    scaled = chunk.astype(np.float64) * slope + intercept
-    if chunk.dtype.kind in "iu" and _whole(slope, intercept):
-        return scaled.astype(np.int64)
-    return scaled
+    with np.errstate(over="ignore", invalid="ignore"):
+        return chunk.astype(np.float64) * slope + intercept
 
 
-def _is_int16(values: NDArray[np.generic]) -> bool:
-    if values.dtype.kind not in "iu":
-        return False
+def _integral(chunk: Stored, slope: float, intercept: float) -> bool:
+    return chunk.dtype.kind in "iu" and _whole(slope, intercept)
+
+
+def _within_int16(values: Stored) -> bool:
     return np.can_cast(values.dtype, np.int16) or _fits_int16(_extremes(values, 1, 0))
 
 
@@ -111,7 +111,7 @@ def _extremes(stored: Stored, slope: float, intercept: float) -> tuple[float, fl
         return _INT16.min, _INT16.max
     if stored.size == 0:
         return 0, 0
-    ends = sorted(int(end) * slope + intercept for end in (stored.min(), stored.max()))
+    ends = sorted(float(end) * slope + intercept for end in (stored.min(), stored.max()))
     return ends[0], ends[1]
 
 
@@ -136,7 +136,7 @@ def _scaled_float32(values: NDArray[np.float32], slope: float, intercept: float)
     """In place, rounded once: the arithmetic is done in double, a piece at a time."""
     if slope != 1 or intercept != 0:
         for piece in _pieces(values):
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
                 piece[:] = piece.astype(np.float64) * slope + intercept
     return values
 

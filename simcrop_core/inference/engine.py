@@ -112,13 +112,13 @@ class Engine:
             raise TaskNotSupported(
                 f"The weights {self.folder.name} cannot segment.", hint=f"Use --weights {STARTER}, or train a UNETR."
             )
-        metadata = self._segmentation[1]
+        model, metadata = self._segmentation
         if task not in metadata.tasks:
             raise TaskNotSupported(
                 f"The weights {self.folder.name} do not know the task {task}.",
                 hint=f"They know: {', '.join(metadata.tasks)}.",
             )
-        return {value: metadata.labels[value] for value in metadata.tasks[task]}
+        return {value: model.config.labels[value] for value in metadata.tasks[task]}
 
     def grounding_info(self) -> WeightsInfo:
         """What to say of the grounding weights beside a result."""

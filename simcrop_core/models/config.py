@@ -144,6 +144,109 @@ class SegmentationConfig:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ImageDecoderConfig:
+    """The transformer that fills in masked patches ("4-layer 3D ViT-B", A22)."""
+
+    dim: int = 768
+    depth: int = 4
+    heads: int = 12
+    mlp_ratio: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ReportDecoderConfig:
+    """The BERT layers that fill in masked words (A18).
+
+    Attributes:
+        vocabulary: word pieces of the report's tokenizer.
+        hidden: width between the two linear layers of a block.
+    """
+
+    vocabulary: int = 30522
+    dim: int = 768
+    depth: int = 6
+    heads: int = 6
+    hidden: int = 1536
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainingConfig:
+    """The pre-training of the paper; the defaults and the A-numbers are those of docs/methods/simcrop.md.
+
+    Attributes:
+        vision: the image encoder: depth (A1), position table (A2), class token (A3).
+        text: the sentence encoder; `text.dim` is the width of a sentence's embedding (A9).
+        report_dim: width of the text encoder's token states.
+        image_decoder: widths of the image decoder (A22).
+        report_decoder: widths of the report decoder (A18).
+        mask_ratio: share of the patches that is hidden.
+        mim_on: patches in the image loss: the masked ones, all, or as ECAMP the masked ones over the number of all
+            (A20).
+        norm_pix: whether each target patch is brought to mean 0 and deviation 1 (A20).
+        norm_pix_floor: least deviation it is divided by: air has next to none.
+        align_on: patches a sentence can choose: the visible ones of the masked pass, or all, in a second pass (A4).
+        normalise: cosines in selection and alignment; otherwise dot products over √width (A6).
+        projection: between sentences and patches (A7).
+        projection_dim: width both sides meet in, with "two-sided" (A7).
+        centre_text: whether the corpus mean is taken off sentence embeddings (A7).
+        freeze_text: whether the text encoder learns nothing and runs without dropout (A8).
+        negatives: other sentences of the report, or of the batch without those that are identical (A10).
+        pooled_by: mean of the top-K patches, or softmax over all at `temperature` (A11).
+        top_k: patches that make a sentence's region, at most those there are.
+        temperature: of the alignment loss.
+        text_mask_ratio: share of the report's words that is hidden.
+        text_mask_unit: whether whole words or single word pieces are hidden (A14).
+        mlm_on: word pieces in the report loss: the masked ones, or all (A15).
+        fusion: "residual": LayerNorm(f_t + W(f^W + f^I)); "literal": f^W + f^I as printed (A16); "ecamp": a whole
+            layer with self-attention and feed-forward (A16b).
+        fusion_heads: heads of the cross-attention.
+        project_global: whether f^I passes a linear map first (A17); "ecamp" always has it.
+        use_align: whether there is an alignment loss (Table 3).
+        use_instance: whether the mean over patches, f^I, reaches the report decoder (Table 3).
+        use_word: whether cross-attention, f^W, reaches it (Table 3); without both there is no report loss.
+        align_weight: λ1.
+        report_weight: λ2.
+    """
+
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    report_dim: int = 768
+    image_decoder: ImageDecoderConfig = field(default_factory=ImageDecoderConfig)
+    report_decoder: ReportDecoderConfig = field(default_factory=ReportDecoderConfig)
+    mask_ratio: float = 0.75
+    mim_on: Literal["masked", "all", "ecamp"] = "masked"
+    norm_pix: bool = False
+    norm_pix_floor: float = 0.05
+    align_on: Literal["visible", "all"] = "visible"
+    normalise: bool = True
+    projection: Projection = "none"
+    projection_dim: int = 256
+    centre_text: bool = False
+    freeze_text: bool = True
+    negatives: Literal["report", "batch"] = "report"
+    pooled_by: Literal["mean", "softmax"] = "mean"
+    top_k: int = 64
+    temperature: float = 0.07
+    text_mask_ratio: float = 0.75
+    text_mask_unit: Literal["word", "token"] = "word"
+    mlm_on: Literal["masked", "all"] = "masked"
+    fusion: Literal["residual", "literal", "ecamp"] = "residual"
+    fusion_heads: int = 12
+    project_global: bool = False
+    use_align: bool = True
+    use_instance: bool = True
+    use_word: bool = True
+    align_weight: float = 1.0
+    report_weight: float = 1.0
+
+    @property
+    def use_report(self) -> bool:
+        """Whether the report decoder sees anything of the image, and so is trained at all."""
+        return self.use_instance or self.use_word
+
+
 def _build(kind: type[Any], values: dict[str, Any]) -> Any:
     """A flat dataclass from JSON types: its tuples came back as lists."""
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
@@ -155,9 +258,7 @@ PRESETS: dict[str, ModelConfig] = {
     # The paper's network: ViT-B, CXR-BERT, no projection (docs/methods/simcrop.md, A1, A7).
     "base": ModelConfig(),
     # The embedded default, trained by this project and shipped as `starter`.
-    "small": ModelConfig(
-        vision=VisionConfig(dim=192, depth=6, heads=3), text=_MINILM, projection="mlp", top_k=8
-    ),
+    "small": ModelConfig(vision=VisionConfig(dim=192, depth=6, heads=3), text=_MINILM, projection="mlp", top_k=8),
     # For tests: the whole pipeline in milliseconds.
     "tiny": ModelConfig(
         vision=VisionConfig(image=(32, 32, 16), patch=(8, 8, 4), dim=48, depth=2, heads=2),
@@ -214,5 +315,19 @@ SEGMENTATION_PRESETS: dict[str, SegmentationConfig] = {
         labels=CHEST_LABELS,
         feature_size=4,
         skips=(0, 1, 2),
+    ),
+}
+
+PRETRAINING_PRESETS: dict[str, PretrainingConfig] = {
+    "base": PretrainingConfig(),
+    # For tests: every part, in milliseconds.
+    "tiny": PretrainingConfig(
+        vision=PRESETS["tiny"].vision,
+        text=TextConfig(encoder="test", dim=48, max_tokens=32),
+        report_dim=48,
+        image_decoder=ImageDecoderConfig(dim=48, depth=1, heads=2),
+        report_decoder=ReportDecoderConfig(vocabulary=64, dim=48, depth=1, heads=2, hidden=96),
+        top_k=4,
+        fusion_heads=2,
     ),
 }

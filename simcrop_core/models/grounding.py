@@ -85,5 +85,3 @@ class GroundingModel(nn.Module):
 def _prefixed(key: str) -> str:
     beside = key.startswith(("text_projection.", "image_projection."))
     return key if beside else _VISION + key
-
-

@@ -21,9 +21,7 @@ def text_projection(kind: Projection, *, text_dim: int, vision_dim: int, shared_
         case "linear":
             return nn.Linear(text_dim, vision_dim)
         case "mlp":
-            return nn.Sequential(
-                nn.Linear(text_dim, 2 * vision_dim), nn.GELU(), nn.Linear(2 * vision_dim, vision_dim)
-            )
+            return nn.Sequential(nn.Linear(text_dim, 2 * vision_dim), nn.GELU(), nn.Linear(2 * vision_dim, vision_dim))
         case "two-sided":
             return nn.Linear(text_dim, shared_dim)
 

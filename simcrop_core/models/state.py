@@ -34,7 +34,8 @@ def load_exactly(module: nn.Module, state: Mapping[str, Tensor], *, optional: Co
     }
     if any(faults.values()):
         raise IncompatibleWeights(
-            "The weights do not fit the model: " + "; ".join(_told(kind, keys) for kind, keys in faults.items() if keys),
+            "The weights do not fit the model: "
+            + "; ".join(_told(kind, keys) for kind, keys in faults.items() if keys),
             hint="Check that the file's configuration is the one its tensors were trained with.",
         )
     module.load_state_dict(dict(state), strict=False)

@@ -47,6 +47,8 @@ class Head(nn.Module):
 class UNETR(nn.Module):
     """The released segmentation network, for any width, window and labels (docs/methods/simcrop.md).
 
+    On a CPU it is quickest as `unetr.to(torch.bfloat16, memory_format=torch.channels_last_3d)`, one window at a time.
+
     Args:
         config: encoder, window, channels and labels.
     """
@@ -89,7 +91,8 @@ class UNETR(nn.Module):
 
     def _as_grid(self, tokens_BNC: Tensor) -> Tensor:
         """(B, N, C) → (B, C, h, w, d), channels last in memory."""
-        return tokens_BNC.unflatten(1, self.config.vision.grid).permute(0, 4, 1, 2, 3)
+        batch, _, dim = tokens_BNC.shape
+        return tokens_BNC.view(batch, *self.config.vision.grid, dim).permute(0, 4, 1, 2, 3)
 
     def load_tensors(self, state: Mapping[str, Tensor]) -> None:
         """Take all tensors of a weights file or of a released fine-tuned model.

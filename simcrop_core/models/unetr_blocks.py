@@ -116,4 +116,12 @@ class ToImageSize(nn.Module):
 
 
 def _normalised(maps: Tensor) -> Tensor:
-    return F.instance_norm(maps, eps=_EPS)
+    """Instance normalisation without affine.
+
+    The stock operator turns maps that are channels-last in memory around and back, which costs more than the
+    convolutions. One window's batch statistics are its instance statistics, and that operator keeps the layout; in
+    float32 it sums less exactly than group normalisation with one group a channel, which is as quick there.
+    """
+    if maps.dtype == torch.bfloat16 and len(maps) == 1:
+        return F.batch_norm(maps, None, None, training=True, eps=_EPS)
+    return F.group_norm(maps, maps.shape[1], eps=_EPS)

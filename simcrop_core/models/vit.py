@@ -67,7 +67,7 @@ class VisionTransformer(nn.Module):
         if config.cls_token:
             self.cls_token = nn.Parameter(torch.empty(1, 1, config.dim).normal_(std=0.02))
         self.register_buffer("pos_embed", position_table(config))
-        rates = torch.linspace(0.0, drop_path, config.depth).tolist()
+        rates = [drop_path * index / max(config.depth - 1, 1) for index in range(config.depth)]
         self.blocks = nn.ModuleList(Block(config.dim, config.heads, config.mlp_ratio, rate) for rate in rates)
         initialise(self.blocks)
         self.norm = nn.LayerNorm(config.dim, eps=NORM_EPS)
@@ -119,7 +119,7 @@ class VisionTransformer(nn.Module):
             raise ValueError(
                 f"The position table is for frames of {self.config.image} voxels, not {tuple(images_B1HWD.shape[2:])}."
             )
-        tokens = self.patch_embed(images_B1HWD, keep_BK)
+        tokens: Tensor = self.patch_embed(images_B1HWD, keep_BK)
         first = int(self.config.cls_token)
         positions = self.pos_embed[:, first:]
         if keep_BK is not None:

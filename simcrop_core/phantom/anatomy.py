@@ -41,7 +41,8 @@ class Anatomy:
 
     def lung(self) -> Mask:
         """Voxels of both lungs."""
-        return (self.labels == 1) | (self.labels == 2)
+        lung: Mask = (self.labels == 1) | (self.labels == 2)
+        return lung
 
 
 def draw_anatomy(rng: np.random.Generator, *, heart: float = 1.0) -> Anatomy:
@@ -69,7 +70,7 @@ def _cavity(space: Space, rng: np.random.Generator) -> Field:
     power = np.float32(rng.uniform(2.2, 2.7))
     across = np.abs(space.x) / (np.float32(rng.uniform(126, 136)) * narrow)
     deep = np.abs(space.y + 14 * top**2) / (np.float32(rng.uniform(80, 92)) * (1 - top**3) ** 0.42)
-    depth: Field = (1 - (across**power + deep**power) ** (1 / power)) * 95
+    depth: Field = ((1 - (across**power + deep**power) ** (1 / power)) * 95).astype(np.float32)
     return depth
 
 
@@ -82,7 +83,7 @@ def _above_diaphragm(space: Space, rng: np.random.Generator) -> Field:
     side = np.where(lateral > 0, 50 * (lateral / 68) ** 2, 14 * (lateral / 62) ** 2)
     front = (space.y - 18) / 88
     surface = left + (right - left) * blend - side - np.where(front > 0, 26, 62) * front**2
-    above: Field = space.z - surface
+    above: Field = (space.z - surface).astype(np.float32)
     return above
 
 
@@ -237,13 +238,25 @@ def _mediastinum(a: Anatomy, rng: np.random.Generator, texture: Field, enlarged:
     a.labels[heart] = 4
     image[heart] = (44 + 0.3 * a.iodine + 8 * texture)[heart]
     cx, cy, cz = heart_axis
-    for dx, dy, dz, r, share in ((-26, 2, -6, 21, 1.0), (8, 18, -4, 21, 0.8), (2, -22, 20, 20, 1.0), (32, 4, 12, 19, 0.7)):
+    for dx, dy, dz, r, share in (
+        (-26, 2, -6, 21, 1.0),
+        (8, 18, -4, 21, 0.8),
+        (2, -22, 20, 20, 1.0),
+        (32, 4, 12, 19, 0.7),
+    ):
         chamber = heart & ellipsoid(s, (cx + dx * size, cy + dy * size, cz + dz * size), (r * size,) * 3)
         image[chamber] = (42 + share * a.iodine + 6 * texture)[chamber]
     wide = rng.uniform(12, 17)
     arch = rng.uniform(60, 74)
-    up = [[2, 10, -8], [14, 18, 22], [14, 16, arch - 16], [2, 4, arch], [-14, -18, arch], [-21, -36, arch - 18]]
-    down = [[-21, -40, arch - 45], [-22, -42, 0], [-19, -42, -60], [-10, -42, -120], [0, -40, -190]]
+    up: list[list[float]] = [
+        [2, 10, -8],
+        [14, 18, 22],
+        [14, 16, arch - 16],
+        [2, 4, arch],
+        [-14, -18, arch],
+        [-21, -36, arch - 18],
+    ]
+    down: list[list[float]] = [[-21, -40, arch - 45], [-22, -42, 0], [-19, -42, -60], [-10, -42, -120], [0, -40, -190]]
     aorta_tubes = polyline(up + down, [wide * 1.15] * 4 + [wide * 0.95] * 4 + [wide * 0.75] * 3)
     trunk = polyline([[-16, 34, 2], [-24, 22, 26], [-30, -4, 32], [-52, -18, 26]], [14, 14, 12, 9])
     trunk += polyline([[-24, 18, 28], [4, -4, 26], [34, -12, 20], [54, -16, 12]], [12, 11, 10, 8])
@@ -254,12 +267,22 @@ def _mediastinum(a: Anatomy, rng: np.random.Generator, texture: Field, enlarged:
         [[-12, -12, arch + 8], [-20, -12, 100], [-45, -8, 124]], 5
     )
     gullet = polyline([[-2, -24, 130], [-4, -30, 70], [-6, -32, 20], [-8, -34, -50], [-24, -22, -100]], 7)
-    for group, hu in ((gullet, 40.0), (trunk, blood), (veins, 40 + a.iodine * rng.uniform(0.5, 1.4)), (branches, blood)):
+    for group, hu in (
+        (gullet, 40.0),
+        (trunk, blood),
+        (veins, 40 + a.iodine * rng.uniform(0.5, 1.4)),
+        (branches, blood),
+    ):
         tubes.paint(image, s, group, hu)
     if rng.random() < 0.5:
         tubes.paint(image, s, gullet, -700, within=texture > 1.0)
     tubes.paint(image, s, aorta_tubes, 42 + a.iodine * rng.uniform(0.7, 1.1))
-    for name, group in (("aorta", aorta_tubes), ("pulmonary artery", trunk), ("superior vena cava", veins[:10]), ("oesophagus", gullet)):
+    for name, group in (
+        ("aorta", aorta_tubes),
+        ("pulmonary artery", trunk),
+        ("superior vena cava", veins[:10]),
+        ("oesophagus", gullet),
+    ):
         mask = tubes.inside(s, group)
         a.lobes[mask] = 0
         a.labels[mask] = 5 if name == "aorta" else 0
@@ -282,9 +305,9 @@ def _airways(a: Anatomy, rng: np.random.Generator) -> None:
     """Trachea, main, lobar and segmental bronchi: lumen, wall, label (trachea and main bronchi)."""
     s = a.space
     carina = np.array([3.0, -14.0, rng.uniform(38, 48)])
-    main = polyline([[0, -4, 160], [1, -6, 110], carina], rng.uniform(7.5, 10))
-    right = [carina, [22, -17, carina[2] - 14], [38, -18, carina[2] - 26]]
-    left = [carina, [-22, -18, carina[2] - 14], [-44, -20, carina[2] - 30]]
+    main = polyline([[0, -4, 160], [1, -6, 110], carina.tolist()], rng.uniform(7.5, 10))
+    right = [carina.tolist(), [22, -17, carina[2] - 14], [38, -18, carina[2] - 26]]
+    left = [carina.tolist(), [-22, -18, carina[2] - 14], [-44, -20, carina[2] - 30]]
     main += polyline(right, [8, 7.5, 6.5]) + polyline(left, [7.5, 6.5, 6])
     twigs: list[tubes.Tube] = []
     for root, lobes in ((right[-1], (3, 4, 5)), (left[-1], (1, 2))):

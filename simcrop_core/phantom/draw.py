@@ -84,9 +84,7 @@ def draw_phantom(seed: int, *, most_findings: int = 6) -> Phantom:
     return Phantom(scanned(a.image, rng), a.labels, a.lobes, tuple(found), tuple(statements), seed)
 
 
-def draw_findings(
-    a: Anatomy, rng: np.random.Generator, count: int, kinds: tuple[str, ...] = _KINDS
-) -> list[Finding]:
+def draw_findings(a: Anatomy, rng: np.random.Generator, count: int, kinds: tuple[str, ...] = _KINDS) -> list[Finding]:
     """Draw findings of random kinds into a chest; two never share a kind and a lobe, nor most of their voxels."""
     found: list[Finding] = []
     drawn: set[tuple[str, int]] = set()

@@ -106,7 +106,7 @@ def draw_atelectasis(a: Anatomy, rng: np.random.Generator, lobe: int) -> Finding
         return None
     if rng.random() < 0.5:
         centre = _point(a, rng, lung & (a.above < _quantile(a.above, lung, 0.4)))
-        tilt = rng.normal(0, 0.25, 3) + [0, rng.normal(0, 0.3), 1]
+        tilt = rng.normal(0, 0.25, 3) + np.array([0, rng.normal(0, 0.3), 1])
         x, y, z = a.space.x - centre[0], a.space.y - centre[1], a.space.z - centre[2]
         plate = np.abs(x * tilt[0] + y * tilt[1] + z * tilt[2]) < rng.uniform(1.6, 4)
         mask = plate & lung & (np.hypot(x, y) < rng.uniform(18, 42))
@@ -164,13 +164,19 @@ def draw_septal_thickening(a: Anatomy, rng: np.random.Generator, lobe: int) -> F
     return _in_lung(a, "septal thickening", region > 0.5, "")
 
 
+# Body mm of the middle of each station.
 _NODES = {
-    "right paratracheal": (20, -4, 66), "subcarinal": (6, -24, 24), "aortopulmonary window": (-24, 2, 46),
-    "left hilar": (-44, -14, 15), "right hilar": (44, -14, 14), "prevascular": (-6, 34, 60), "paraoesophageal": (6, -30, -10),
-}  # fmt: skip
+    "right paratracheal": (20, -4, 66),
+    "subcarinal": (6, -24, 24),
+    "aortopulmonary window": (-24, 2, 46),
+    "left hilar": (-44, -14, 15),
+    "right hilar": (44, -14, 14),
+    "prevascular": (-6, 34, 60),
+    "paraoesophageal": (6, -30, -10),
+}
 
 
-def draw_lymphadenopathy(a: Anatomy, rng: np.random.Generator, lobe: int) -> Finding | None:
+def draw_lymphadenopathy(a: Anatomy, rng: np.random.Generator, _lobe: int) -> Finding | None:
     """Enlarged nodes at one station of the mediastinum or a hilum."""
     place = str(rng.choice(list(_NODES)))
     mask = np.zeros(SHAPE, dtype=bool)
@@ -184,7 +190,7 @@ def draw_lymphadenopathy(a: Anatomy, rng: np.random.Generator, lobe: int) -> Fin
     return _finding("lymphadenopathy", mask, side=side, place=place)
 
 
-def draw_pericardial_effusion(a: Anatomy, rng: np.random.Generator, lobe: int) -> Finding | None:
+def draw_pericardial_effusion(a: Anatomy, rng: np.random.Generator, _lobe: int) -> Finding | None:
     """Fluid around the heart."""
     mask = a.regions["pericardium"] & ~np.isin(a.labels, (3, 4, 5, 8)) & (a.above > 0) & (a.depth > 3)
     mask &= a.space.z < _quantile(a.space.z, a.labels == 4, 0.9)
@@ -194,19 +200,19 @@ def draw_pericardial_effusion(a: Anatomy, rng: np.random.Generator, lobe: int) -
     return _finding("pericardial effusion", mask)
 
 
-def draw_aortic_calcification(a: Anatomy, rng: np.random.Generator, lobe: int) -> Finding | None:
+def draw_aortic_calcification(a: Anatomy, rng: np.random.Generator, _lobe: int) -> Finding | None:
     """Plaques in the wall of the aorta."""
     return _plaques(a, rng, a.labels == 5, "arterial calcification", int(rng.integers(6, 22)))
 
 
-def draw_coronary_calcification(a: Anatomy, rng: np.random.Generator, lobe: int) -> Finding | None:
+def draw_coronary_calcification(a: Anatomy, rng: np.random.Generator, _lobe: int) -> Finding | None:
     """Plaques along the heart's upper front surface."""
     heart = a.labels == 4
     part = heart & (a.space.z > _quantile(a.space.z, heart, 0.5)) & (a.space.y > _quantile(a.space.y, heart, 0.45))
     return _plaques(a, rng, part, "coronary calcification", int(rng.integers(3, 10)))
 
 
-def draw_hiatal_hernia(a: Anatomy, rng: np.random.Generator, lobe: int) -> Finding | None:
+def draw_hiatal_hernia(a: Anatomy, rng: np.random.Generator, _lobe: int) -> Finding | None:
     """Stomach behind the heart, fluid with air on top."""
     size = rng.uniform(16, 30)
     mask = ellipsoid(a.space, (-10, -26, _quantile(a.space.z, a.labels == 4, 0.15)), (size, size * 0.85, size))
@@ -218,7 +224,7 @@ def draw_hiatal_hernia(a: Anatomy, rng: np.random.Generator, lobe: int) -> Findi
     return _finding("hiatal hernia", mask)
 
 
-def draw_device(a: Anatomy, rng: np.random.Generator, lobe: int) -> Finding | None:
+def draw_device(a: Anatomy, rng: np.random.Generator, _lobe: int) -> Finding | None:
     """A central venous line from the neck into the superior vena cava."""
     line = tubes.polyline([[42, 14, 124], [30, 14, 96], [27, 8, 60], [27, 6, rng.uniform(0, 30)]], 1.4)
     tubes.paint(a.image, a.space, line, 2200)
@@ -253,7 +259,9 @@ def _lesion(
     rough = {"spiculated": 0.32, "lobulated": 0.25}.get(looks, 0.1)
     fine = 9 if looks == "spiculated" else 5
     squash = rng.uniform(0.8, 1.25, 3)
-    away = np.sqrt(sum(((f[box] - c) / q) ** 2 for f, c, q in zip((a.space.x, a.space.y, a.space.z), centre, squash, strict=True)))
+    away = np.sqrt(
+        sum(((f[box] - c) / q) ** 2 for f, c, q in zip((a.space.x, a.space.y, a.space.z), centre, squash, strict=True))
+    )
     noise = upsampled(rng.normal(0, 1, (fine,) * 3), (shape[0], shape[1], shape[2]))
     inside: Field = (radius * (1 + rough * noise) - away) / (2.5 if looks == "ground-glass" else 1.2)
     lung = (a.labels[box] == 1) | (a.labels[box] == 2)

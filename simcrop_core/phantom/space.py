@@ -66,8 +66,7 @@ def body_space(rng: np.random.Generator) -> Space:
     warp = zoom(rng.normal(0, 1, (3, 4, 4, 4)), (1, 2, 2, 2), order=3) * rng.uniform(3.0, 7.0)
     fx, fy, fz = frame_axes()
     x, y, z = (
-        (np.float32(m[0]) * fx + np.float32(m[1]) * fy + np.float32(m[2]) * fz + np.float32(o))
-        + upsampled(w, SHAPE)
+        (np.float32(m[0]) * fx + np.float32(m[1]) * fy + np.float32(m[2]) * fz + np.float32(o)) + upsampled(w, SHAPE)
         for m, o, w in zip(matrix, offset, warp, strict=True)
     )
     return Space(x, y, z, matrix, offset, warp)

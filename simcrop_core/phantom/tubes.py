@@ -63,13 +63,21 @@ def grow_tree(rng: np.random.Generator, root: Points, targets: Points, radius: f
         axis = np.linalg.svd(spread, full_matrices=False)[2][0] if len(group) > 2 else spread[0]
         order = np.argsort(spread @ axis)
         cut = int(np.clip(round(len(group) * rng.uniform(0.35, 0.65)), 1, len(group) - 1))
-        for part in (order[:cut], order[cut:]):
-            stack.append((fork, group[part], width * 0.95 * (len(part) / len(group)) ** (1 / 3)))
+        stack.extend(
+            (fork, group[part], width * 0.95 * (len(part) / len(group)) ** (1 / 3))
+            for part in (order[:cut], order[cut:])
+        )
     return tubes
 
 
 def paint(
-    image: Field, space: Space, tubes: Sequence[Tube], hu: float, *, within: Mask | None = None, lighter_only: bool = False
+    image: Field,
+    space: Space,
+    tubes: Sequence[Tube],
+    hu: float,
+    *,
+    within: Mask | None = None,
+    lighter_only: bool = False,
 ) -> None:
     """Draw tubes into an image (HU) in place, with the partial volume of their edges.
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from simcrop_core.text.rules import rule
+
 Section = Literal["findings", "impression", "technique", "comparison", "clinical information", "other"]
 
 _ADVICE = r"recommendations?|advice|follow-?up"
 _SECTION_NAMES: tuple[tuple[Section, str], ...] = (
-    ("findings", r"(?:ct |chest |imaging |radiologic(?:al)? )*findings?(?: and impressions?)?|report|description|observations?"),
+    (
+        "findings",
+        r"(?:ct |chest |imaging |radiologic(?:al)? )*findings?(?: and impressions?)?|report|description|observations?",
+    ),
     (
         "impression",
         r"(?:ct |final |radiologic(?:al)? |overall )?(?:impressions?|conclusions?|opinions?|summary|interpretation"
@@ -35,30 +40,12 @@ _SECTION_NAMES: tuple[tuple[Section, str], ...] = (
 )
 _ANY_SECTION = "|".join(f"(?P<s{i}>{names})" for i, (_, names) in enumerate(_SECTION_NAMES))
 _MARKUP = r"[\s*_#]*"
-_SECTION = re.compile(
-    rf"^{_MARKUP}(?P<title>{_ANY_SECTION}){_MARKUP}(?:(?::|\s[-–](?=\s)){_MARKUP}|$)", re.IGNORECASE
-)
+_SECTION = re.compile(rf"^{_MARKUP}(?P<title>{_ANY_SECTION}){_MARKUP}(?:(?::|\s[-–](?=\s)){_MARKUP}|$)", re.IGNORECASE)
 _INLINE_SECTION = re.compile(
     r"(?<=\S)\s+(?=\**(?P<title>" + "|".join(names for _, names in _SECTION_NAMES) + r")\s*:)", re.IGNORECASE
 )
 _ADVICE_TITLE = re.compile(_ADVICE, re.IGNORECASE)
 
-# What an organ heading is made of; a heading holds nothing else.
-_ORGANS = r"""
-lungs? airways? bronch\w* trache\w* tracheobronchial tree parenchym\w* pulmonary lobes? lingula rul rml rll lul lll interstitium nodules?
-emphysema opacities pleura\w* spaces? fissures? heart cardi\w* pericardi\w* cardiovascular coronar\w* arter\w* veins? valves? vessels?
-vascul\w* vasculature aort\w* mediastin\w* hila hilum hilar lymph nodes? adenopathy lymphadenopathy esophagus oesophagus thymus chest thorax
-thoracic walls? axill\w* breasts? diaphragm\w* bones? bony osseous skelet\w* musculoskeletal spine spinal ribs? sternum soft tissues? abdom\w*
-liver spleen pancreas kidneys? adrenals? glands? gallbladder biliary stomach bowel retroperitoneum necks? thyroid supraclavicular
-structures? organs? regions? system findings lines? tubes? catheters? devices? hardware support effusions? pneumothorax embol\w* cavity
-consolidation atelectasis calcifications? great base bases apex apices size contours?
-""".split()
-_LINKS = r"""
-and or the of in with & / other visible visuali[sz]ed imaged included limited partially partly incidental extra upper lower middle
-left right bilateral both sided images? sections? views? ct level
-""".split()
-_ORGAN = re.compile(r"(?:" + "|".join(_ORGANS) + r")", re.IGNORECASE)
-_LINK = re.compile(r"(?:" + "|".join(_LINKS) + r")", re.IGNORECASE)
 _PREFIX = re.compile(r"^[\s*_#]*(?P<heading>[^\W\d_][^:.;?!\d]{1,60}?)[\s*_]*:(?![/\d])[\s*_]*(?P<rest>.*)$", re.DOTALL)
 _HEADING_WORD = re.compile(r"[^\s,/()&-]+")
 
@@ -107,7 +94,7 @@ def heading_line(line: str) -> str:
 
 
 def _names_an_organ(heading: str) -> bool:
-    words = [word for word in _HEADING_WORD.findall(heading) if not _LINK.fullmatch(word)]
-    known = bool(words) and all(_ORGAN.fullmatch(word) for word in words)
+    words = [word for word in _HEADING_WORD.findall(heading) if not rule("heading_links").fullmatch(word)]
+    known = bool(words) and all(rule("heading_organs").fullmatch(word) for word in words)
     shouted = heading.isupper() and len(heading) > 3 and len(words) <= 4
     return known or shouted

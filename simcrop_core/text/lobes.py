@@ -11,14 +11,16 @@ _Side = Literal["left", "right", "both"]
 
 _SIDE = r"(?:left|right|lt\.?|rt\.?|both|bilateral|either|each)"
 _LEVEL = r"(?:upper|middle|mid|lower)"
-_ITEM = rf"(?:{_SIDE}(?:[- ]sided)?\s+(?:lung'?s?,?\s+)?)?{_LEVEL}(?:[- ]lobes?)?"
+_ITEM = rf"(?:{_SIDE}(?:[- ]sided)?\s+(?:lung'?s?,?\s+)?)?{_LEVEL}(?:[- ]lob(?:es?|ectom(?:y|ies)))?"
 _LINK = r"(?:\s*,\s*(?:and|or)?\s*|\s*[/&+-]\s*|\s+(?:and|or|as well as|plus)\s+)(?:in\s+)?(?:the\s+)?"
 # "right upper, middle and left lower lobes", "the lower lobe of the left lung"
 _PHRASE = re.compile(
-    rf"\b{_ITEM}(?:{_LINK}{_ITEM})*(?:(?<=lobe)|(?<=lobes))\b(?:\s+(?:of|in)\s+(?:the\s+)?(?P<after>left|right|both)\s+lungs?)?",
+    rf"\b{_ITEM}(?:{_LINK}{_ITEM})*(?:(?<=lobe)|(?<=lobes)|(?<=lobectomy)|(?<=lobectomies))\b(?:\s+(?:of|in)\s+(?:the\s+)?(?P<after>left|right|both)\s+lungs?)?",
     re.IGNORECASE,
 )
-_PART = re.compile(rf"(?:\b(?P<side>{_SIDE})(?:[- ]sided)?\s+(?:lung'?s?,?\s+)?)?\b(?P<level>{_LEVEL})\b", re.IGNORECASE)
+_PART = re.compile(
+    rf"(?:\b(?P<side>{_SIDE})(?:[- ]sided)?\s+(?:lung'?s?,?\s+)?)?\b(?P<level>{_LEVEL})\b", re.IGNORECASE
+)
 _ABBREVIATION = re.compile(r"\b(?:R[UML]L|L[UL]L)(?:s|'s)?\b", re.IGNORECASE)
 _ABBREVIATED: dict[str, Lobe] = {
     "rul": "right upper lobe",
@@ -31,13 +33,23 @@ _LINGULA = re.compile(r"\blingul\w+", re.IGNORECASE)
 _SIDE_WORD = re.compile(r"\b(?P<side>left|right|lt|rt|both|bilateral)\b", re.IGNORECASE)
 
 # The lung's segments by name and by number. In the left lung numbers 4 and 5 are the lingula.
-_OTHER_ORGAN = re.compile(r"\b(?:liver|hepatic|thyroid|renal|kidney|spleen|splenic|colon|coronary|bowel|spine|st)\b", re.IGNORECASE)
+_OTHER_ORGAN = re.compile(
+    r"\b(?:liver|hepatic|thyroid|renal|kidney|spleen|splenic|colon|coronary|bowel|spine|st)\b", re.IGNORECASE
+)
 _SEGMENTS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("lower", re.compile(r"\b(?:(?:antero|medio|latero|postero)\w*-?basal|basal|superior)\s+segments?\b|\b(?:antero|medio|latero|postero)basal\b", re.I)),
+    (
+        "lower",
+        re.compile(
+            r"\b(?:(?:antero|medio|latero|postero)\w*-?basal|basal|superior)\s+segments?\b|\b(?:antero|medio|latero|postero)basal\b",
+            re.I,
+        ),
+    ),
     ("upper", re.compile(r"\b(?:apical|apico-?posterior|anterior|posterior)\s+segments?\b", re.I)),
     ("middle", re.compile(r"\b(?:medial|lateral)\s+segments?\b", re.I)),
 )
-_NUMBERED = re.compile(r"\bsegment\s+[SB]?(?P<number>\d{1,2})\b|\b[SB](?P<short>[1-9]|10)\b(?=\s+(?:of|in)\b)", re.IGNORECASE)
+_NUMBERED = re.compile(
+    r"\bsegment\s+[SB]?(?P<number>\d{1,2})\b|\b[SB](?P<short>[1-9]|10)\b(?=\s+(?:of|in)\b)", re.IGNORECASE
+)
 
 
 def lobes_in(text: str) -> set[Lobe]:

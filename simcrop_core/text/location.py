@@ -6,26 +6,10 @@ import re
 
 from simcrop_core.results import Lobe, Side
 from simcrop_core.text.lobes import lobes_in
+from simcrop_core.text.rules import rule
 
-# "left" and "right" that are no side of the body: chambers and arteries of the heart, which lies across the midline
-# whatever they are called, the left lobe of the liver, which does too, and the ordinary English words.
-_NOT_A_SIDE = re.compile(
-    r"\b(?:left|right)(?:[- ]sided)?[- ](?:(?:and|or|/)[- ](?:left|right)[- ])?"
-    r"(?:heart|cardiac|ventric\w+|atri\w+|main coronary|coronar\w+|anterior descending|circumflex)"
-    r"|\bleft (?:hepatic lobe|liver lobe|lobe of the liver)"
-    r"|\bright[- ]angle\w*|\ball right\b|\bright (?:above|below|after|before|behind|beneath|under|next to|at|now|away)\b"
-    r"|\b(?:was|were|been|be|is|are|what|anything|nothing)(?: \w+ly)? left\b(?=\s*(?:in|open|untreated|alone|of\b|[.,;]|$))"
-    r"|\bleft (?:in place|in situ|untreated|behind|over|alone|open)\b",
-    re.IGNORECASE,
-)
-_LEFT = re.compile(r"(?<![\w])(?:left(?:-?sided)?|lt)(?![\w])", re.IGNORECASE)
-_RIGHT = re.compile(r"(?<![\w])(?:right(?:-?sided)?|rt)(?![\w])", re.IGNORECASE)
-_BILATERAL = re.compile(
-    r"\bbilateral\w*|\bbi-?(?:basilar|basal|apical|hilar|pulmonary|lobar)\b|\beach lung\b|\b[LR] ?[<>=] ?[LR]\b"
-    r"|\b(?:both|either|two)(?: of the)? (?:\w+ )?(?:sides?|lungs?|hemithora\w+|lobes?|pleura\w*|bases|base|apices|apex|hil\w+"
-    r"|bronchi|kidneys?|adrenal\w*|axill\w+|costophrenic|breasts?|(?:hemi)?diaphragm\w*|shoulders?|effusions?|zones?|fields?)\b",
-    re.IGNORECASE,
-)
+_LEFT = re.compile(r"(?<!\w)(?:left(?:-?sided)?|lt)(?!\w)", re.IGNORECASE)
+_RIGHT = re.compile(r"(?<!\w)(?:right(?:-?sided)?|rt)(?!\w)", re.IGNORECASE)
 
 
 def side_of(text: str) -> Side | None:
@@ -38,7 +22,7 @@ def side_of(text: str) -> Side | None:
     lobes = lobes_in(sided)
     left = _LEFT.search(sided) is not None or any(lobe == "lingula" or lobe.startswith("left") for lobe in lobes)
     right = _RIGHT.search(sided) is not None or any(lobe.startswith("right") for lobe in lobes)
-    if (left and right) or _BILATERAL.search(sided):
+    if (left and right) or rule("bilateral").search(sided):
         return "bilateral"
     if left or right:
         return "left" if left else "right"
@@ -64,4 +48,4 @@ def lobe_of(text: str) -> Lobe | None:
 
 def without_sideless(text: str) -> str:
     """The sentence without every "left" and "right" that is no side of the body."""
-    return _NOT_A_SIDE.sub(" ", text)
+    return rule("not_a_side").sub(" ", text)

@@ -23,7 +23,9 @@ from simcrop_core.text.location import lobe_of, side_of
 from simcrop_core.text.sentences import logical_lines, sentences_of_line
 
 # Headings that tell nothing about where to look.
-_EMPTY_HEADING = re.compile(r"(?:other|additional|further|incidental|miscellaneous|general|notes?|remarks?|result|findings|\W)*", re.IGNORECASE)
+_EMPTY_HEADING = re.compile(
+    r"(?:other|additional|further|incidental|miscellaneous|general|notes?|remarks?|result|findings|\W)*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +119,13 @@ def _statements_of_line(line: str, section: Section, heading: str, *, advice: bo
 def _statement(sentence: str, section: Section, heading: str, *, advice: bool = False) -> Statement:
     _, body = split_heading(sentence)
     where = _with_heading(asserted_part(body), heading)
+    kind = kind_of(body, section)
     return Statement(
         text=sentence,
         section=section,
         heading=heading,
         polarity=polarity_of(body),
-        kind="recommendation" if advice else kind_of(body, section),
+        kind="recommendation" if advice and kind != "technique" else kind,
         side=side_of(where),
         lobe=lobe_of(where),
         region=region_of(where),

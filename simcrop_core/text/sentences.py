@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 _SEPARATOR = re.compile(r'""|\r\n?|[\v\f\u2028\u2029]')
 _BLANKS = re.compile(r"[^\S\n]")
-_BULLET = re.compile(
-    r"^\s*(?:[-*•▪●·–—>o]+\s+|\(?\d{1,2}[.)]\s+|[a-hA-H][.)]\s+|\d{1,2}\s*[-–]\s+(?=[A-Z]))(?=\S)|^\s*[•▪●]\s*"
-)
+_BULLET = re.compile(r"^(?:[-*•▪●·–—>o]+\s+|[a-hA-H][.)]\s+|\d{1,2}\s*[-–]\s+(?=[A-Z]))(?=\S)|^[•▪●]\s*")
+_NUMBER = re.compile(r"^\(?(?P<number>\d{1,2})[.)]\s+(?=\S)")
 _HEADING_LINE = re.compile(r"^[A-Z][\w ,/&()-]{1,60}:|^[^a-z]{4,}$")
 # A line that ends so goes on in the next one.
 _UNFINISHED = re.compile(
@@ -22,7 +21,9 @@ _WRAPPED_LENGTH = 40
 _STOP = re.compile(r"""[.;?!]+["')\]]*(?=\s|$)|(?<=[a-z)])\.(?=[A-Z][a-z])|\s{2,}(?=[A-Z0-9("])""")
 _BRACKETS = re.compile(r"\([^()]{0,200}\)|\[[^\[\]]{0,200}\]")
 # No sentence ends in these; the second list only where a small letter or a number goes on.
-_ABBREVIATION = re.compile(r"(?:^|[\s(])(?:e\.g|i\.e|approx|dr|prof|mr|mrs|ms|vs|cf|incl|resp|ca)\.$", re.IGNORECASE)
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:e\.g|i\.e|approx|vs|cf|incl|resp|ca|(?:dr|prof|mr|mrs|ms)(?:\.? [A-Z])?)\.$", re.IGNORECASE
+)
 _ABBREVIATION_INSIDE = re.compile(
     r"(?:^|[\s(\d])(?:[cm]m|cc|ml|etc|max|min|no|nr|fig|im|ima|img|se|ser|st|lt|rt|seg|al|avg|temp|diam|lat|med|post|ant|sup|inf)\.$",
     re.IGNORECASE,
@@ -63,7 +64,7 @@ def logical_lines(text: str) -> list[str]:
     lines: list[str] = []
     for raw in _BLANKS.sub(" ", _SEPARATOR.sub("\n", text)).split("\n"):
         line = raw.strip()
-        if line and lines and _continues(lines[-1], line):
+        if line and lines and lines[-1] and _continues(lines[-1], line):
             previous = lines.pop()
             line = previous + line if re.search(r"\w-$", previous) else f"{previous} {line}"
         lines.append(line)
@@ -74,9 +75,11 @@ def sentences_of_line(line: str) -> list[str]:
     """The sentences of one logical line."""
     sentences: list[str] = []
     opening = ""
-    for piece in _pieces(line):
-        piece = " ".join(f"{opening} {piece}".split())
+    for raw in _pieces(line):
+        piece = " ".join(f"{opening} {raw}".split())
         opening = ""
+        if not piece:
+            continue
         if not _is_fragment(piece):
             sentences.append(piece)
         elif sentences:
@@ -95,14 +98,17 @@ def is_placeholder(text: str) -> bool:
 
 def _continues(line: str, following: str) -> bool:
     """Whether `following` is the rest of a wrapped line."""
-    if line[-1] in ".;:?!" or _BULLET.match(following) or _HEADING_LINE.match(following) or _HEADING_LINE.match(line + ":"):
+    if line[-1] in ".;:?!" or _BULLET.match(following) or _NUMBER.match(following):
+        return False
+    if _HEADING_LINE.match(following) or line.isupper():
         return False
     goes_on = following[0].islower() or following[0].isdigit() or following[0] == "("
     return _UNFINISHED.search(line) is not None or (goes_on and len(line) >= _WRAPPED_LENGTH)
 
 
 def _pieces(line: str) -> Iterator[str]:
-    start = 0
+    first = _NUMBER.match(line)
+    start = first.end() if first else 0
     for end, following in sorted(_stops(line) | _markers(line)):
         if end >= start:
             yield line[start:end]
@@ -132,9 +138,10 @@ def _is_inside(line: str, stop: re.Match[str]) -> bool:
 
 
 def _markers(line: str) -> set[tuple[int, int]]:
-    """Numbered items inside a line: in sequence from 1, or each after the end of a sentence."""
+    """(start, end) of the numbers of items inside a line: in sequence, or each after the end of a sentence."""
     found: set[tuple[int, int]] = set()
-    expected = 1
+    first = _NUMBER.match(line)
+    expected = int(first["number"]) + 1 if first else 1
     for match in _MARKER.finditer(line):
         before = line[: match.start()]
         if _COUNTED.search(before):

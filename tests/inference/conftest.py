@@ -17,6 +17,15 @@ from simcrop_core.models.weights import Provenance, Thresholds, WeightsMetadata,
 PROVENANCE = Provenance(licence="test", trained_on="nothing: set by hand", synthetic=True)
 
 
+# The paper's 14 × 14 × 14 patches of 24 mm, in voxels four times coarser.
+_TINY = PRESETS["tiny"]
+BRIGHT = dataclasses.replace(
+    _TINY,
+    vision=dataclasses.replace(_TINY.vision, image=(112, 112, 56)),
+    frame=dataclasses.replace(_TINY.frame, spacing_mm=(3.0, 3.0, 6.0), shape=(112, 112, 56), tile_overlap=4),
+)
+
+
 def find_bright(model):
     """Set a network so that its cosine with any sentence grows with a patch's mean intensity, and nothing else.
 
@@ -37,7 +46,7 @@ def find_bright(model):
 def bright_finder(tmp_path_factory):
     """A weights folder: the hand-set grounding network, and a tiny UNETR with random weights."""
     folder = tmp_path_factory.mktemp("bright-finder")
-    config = PRESETS["tiny"]
+    config = BRIGHT
     metadata = WeightsMetadata(
         name="bright-finder",
         config=config,
@@ -58,7 +67,6 @@ def bright_finder(tmp_path_factory):
             name="bright-finder",
             config=segmentation,
             provenance=PROVENANCE,
-            labels=dict(enumerate(segmentation.labels)),
             tasks={"lungs": (1, 2, 3), "chest": tuple(range(1, 9))},
         ),
     )

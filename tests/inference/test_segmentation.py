@@ -63,7 +63,7 @@ def test_other_labels_become_background():
 
 def test_a_label_map_is_on_the_input_grid(engine):
     """Whatever the network says, its label map has the input's shape, affine, and only the task's labels."""
-    volume = volume_of(chest_hu, affine_of(order=(1, 0, 2), signs=(-1, 1, -1), spacing=(9, 9, 9), shape=(44, 40, 36)), (44, 40, 36))
+    volume = volume_of(chest_hu, affine_of(order=(1, 0, 2), signs=(-1, 1, -1), spacing=(14, 14, 14), shape=(26, 22, 14)), (26, 22, 14))
     labels = Session(volume, [], engine).segment("lungs")
     assert labels.voxels.shape == volume.shape
     assert labels.voxels.dtype == np.uint8
@@ -80,7 +80,7 @@ def test_millilitres_are_voxels_times_their_size():
 
 
 def test_segmentation_stops_when_asked(engine):
-    volume = volume_of(chest_hu, affine_of(spacing=(9, 9, 9), shape=(40, 30, 30)), (40, 30, 30))
+    volume = volume_of(chest_hu, affine_of(spacing=(14, 14, 14), shape=(22, 16, 10)), (22, 16, 10))
     job = Job(lambda step: job.cancel() if step.stage == "Segmenting" else None)
     with pytest.raises(Cancelled):
         Session(volume, [], engine).segment("chest", job)
@@ -100,7 +100,7 @@ def test_out_of_memory_goes_on_with_less(engine, monkeypatch):
         return forward(images)
 
     monkeypatch.setattr(model, "forward", hungry)
-    volume = volume_of(chest_hu, affine_of(spacing=(9, 9, 9), shape=(40, 30, 30)), (40, 30, 30))
+    volume = volume_of(chest_hu, affine_of(spacing=(14, 14, 14), shape=(22, 16, 10)), (22, 16, 10))
     segment_volume(model, volume, names, job=Job(), warn=warnings.append)
     assert [w for w in warnings if "1 windows" in w]
 

@@ -52,7 +52,7 @@ def test_folders_and_files_are_taken_from_anywhere(tmp_path):
     (tmp_path / "elsewhere" / "text").mkdir()
     folder = resolve_weights(tmp_path / "elsewhere")
     assert folder.name == "elsewhere"
-    assert folder.grounding and folder.segmentation and folder.text
+    assert None not in (folder.grounding, folder.segmentation, folder.text)
     file = resolve_weights(str(tmp_path / "elsewhere" / "grounding.safetensors"))
     assert (file.name, file.segmentation) == ("trained", None)
     assert file.text == tmp_path / "elsewhere" / "text", "an imported encoder keeps its sentence encoder"
@@ -83,7 +83,9 @@ def test_a_single_foreign_file_is_refused(tmp_path):
     assert "import" in fault.value.hint
 
 
-@pytest.mark.parametrize("name", ["..", "../mine", "a/b", r"a\b", ".hidden", "con", "NUL.txt", "x" * 65, "", "a..b", "ü"])
+@pytest.mark.parametrize(
+    "name", ["..", "../mine", "a/b", r"a\b", ".hidden", "con", "NUL.txt", "x" * 65, "", "a..b", "ü"]
+)
 def test_names_that_would_leave_the_home_or_trouble_a_platform_are_no_names(name):
     assert not is_weights_name(name)
 

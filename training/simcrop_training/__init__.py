@@ -1,0 +1,1 @@
+"""Training of SimCroP: data, objectives, one loop."""

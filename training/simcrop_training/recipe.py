@@ -12,6 +12,7 @@ import yaml
 from torch import Tensor
 
 from simcrop_core.models.config import PRESETS, SEGMENTATION_PRESETS
+from simcrop_core.models.weights_file import load_tensors
 from simcrop_core.text.encoder import load_text_encoder
 from simcrop_training.data.augment import Augmentation
 from simcrop_training.data.sample import sample_paths, texts_of
@@ -43,19 +44,33 @@ class Data:
     held_out: tuple[Path, ...] = ()
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path, *, steps: int | None = None) -> Recipe:
     """Read a recipe file.
+
+    Args:
+        path: of the YAML file.
+        steps: instead of the file's.
 
     Raises:
         ValueError: a field that no recipe has.
     """
     recipe = _filled(Recipe, yaml.safe_load(path.read_text(encoding="utf-8")))
     assert isinstance(recipe, Recipe)
-    return recipe
+    if steps is None:
+        return recipe
+    return dataclasses.replace(recipe, schedule=dataclasses.replace(recipe.schedule, steps=steps))
 
 
-def objective_of(recipe: Recipe, data: Data) -> Grounding | Segmentation:
+def objective_of(
+    recipe: Recipe, data: Data, *, sentences: Path, encoder: Path | None = None
+) -> Grounding | Segmentation:
     """The recipe's objective on stored samples.
+
+    Args:
+        recipe: what to learn and how.
+        data: on what.
+        sentences: file that keeps the sentences' embeddings from one run to the next.
+        encoder: grounding weights whose image encoder a segmentation starts from.
 
     Raises:
         ValueError: a folder without samples.
@@ -67,20 +82,29 @@ def objective_of(recipe: Recipe, data: Data) -> Grounding | Segmentation:
         return Segmentation(
             SEGMENTATION_PRESETS[recipe.preset], recipe.segmentation, synthetic=synthetic, real=real,
             held_out=held_out, seed=recipe.seed, augmentation=recipe.augmentation,
+            encoder=load_tensors(encoder) if encoder else None,
         )  # fmt: skip
     config = PRESETS[recipe.preset]
     texts = sorted({text for path in (*synthetic, *real, *held_out) for text in texts_of(path)})
     return Grounding(
         config, recipe.grounding, synthetic=synthetic, real=real, held_out=held_out,
-        embeddings=embed(texts, recipe.preset), steps=recipe.schedule.steps, seed=recipe.seed,
+        embeddings=embed(texts, recipe.preset, sentences), steps=recipe.schedule.steps, seed=recipe.seed,
         augmentation=recipe.augmentation,
     )  # fmt: skip
 
 
-def embed(texts: list[str], preset: str) -> dict[str, Tensor]:
-    """Each sentence's embedding by the preset's frozen text tower."""
-    encoder = load_text_encoder(PRESETS[preset].text)
-    return dict(zip(texts, torch.unbind(encoder.encode(texts)), strict=True))
+def embed(texts: list[str], preset: str, store: Path) -> dict[str, Tensor]:
+    """Each sentence's embedding by the preset's frozen text tower; new ones are added to the store."""
+    known: dict[str, Tensor] = torch.load(store, weights_only=True) if store.exists() else {}
+    new = [text for text in texts if text not in known]
+    if new:
+        encoded = load_text_encoder(PRESETS[preset].text).encode(new)
+        known |= {text: row.clone() for text, row in zip(new, encoded, strict=True)}
+        store.parent.mkdir(parents=True, exist_ok=True)
+        temporary = store.with_suffix(".part")
+        torch.save(known, temporary)
+        temporary.replace(store)
+    return {text: known[text] for text in texts}
 
 
 def _filled(kind: type[Any], values: dict[str, Any]) -> Any:

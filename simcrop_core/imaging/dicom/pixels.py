@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 import pydicom
 import SimpleITK
 from numpy.typing import NDArray
+from pydicom.pixels.utils import pixel_array
 
 from simcrop_core.errors import NotHounsfield, UnreadableFile
 from simcrop_core.imaging.dicom.slices import Slice
@@ -20,6 +22,8 @@ from simcrop_core.imaging.dicom.stack import Stack
 from simcrop_core.imaging.itk import array_of
 from simcrop_core.imaging.voxel_values import HounsfieldValues, gathered
 from simcrop_core.progress import Job
+
+_log = logging.getLogger(__name__)
 
 _Pixels = NDArray[np.generic]
 _MOST_THREADS = 4
@@ -89,15 +93,26 @@ def _require_one_rescale_a_file(stack: Stack) -> None:
 
 def _require_rescaled(one: Slice, decoded: _Pixels) -> None:
     """Compare one slice with the stored numbers and the header's rescale, where they can be had without a codec."""
-    with one.path.open("rb") as file:
-        dataset = pydicom.dcmread(file, force=True)
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if syntax is None or syntax.is_compressed:
+    stored = _stored(one)
+    if stored is None:
         return
-    stored = dataset.pixel_array if one.frame is None else dataset.pixel_array[one.frame]
     expected = stored.astype(np.float64) * one.slope + one.intercept
     if not np.allclose(decoded, expected, rtol=1e-5, atol=0.01):
         raise NotHounsfield(
             f"The pixels of {one.path.name} do not follow the rescale in its header.",
             hint="Convert the series to NIfTI with a tool you trust, and check its Hounsfield units.",
         )
+
+
+def _stored(one: Slice) -> _Pixels | None:
+    """The stored numbers of a slice by a second decoder, pydicom; None where it needs a codec or more of a header."""
+    try:
+        header = pydicom.dcmread(one.path, stop_before_pixels=True, force=True)
+        if header.file_meta.TransferSyntaxUID.is_compressed:
+            return None
+        if one.frame is not None:
+            return pixel_array(one.path, index=one.frame)
+        return pixel_array(pydicom.dcmread(one.path, force=True))
+    except (AttributeError, ValueError, NotImplementedError, RuntimeError) as reason:
+        _log.info("The rescale of %s was not checked: %s", one.path.name, reason)
+        return None

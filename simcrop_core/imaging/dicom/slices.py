@@ -142,15 +142,17 @@ def read_slices(path: Path) -> list[Slice]:
 
 def _require_ct(dataset: Dataset) -> None:
     modality = str(dataset.get("Modality") or "")
+    sop_class = _sop_class(dataset)
+    is_ct_class = sop_class == _SINGLE_FRAME or sop_class in _MULTI_FRAME
+    has_image = bool(dataset.get("Rows") and dataset.get("Columns"))
+    if is_ct_class and not (modality and has_image):
+        raise NoSliceError(DAMAGED)
     if modality != "CT":
         raise NoSliceError(f"{modality} object" if modality else "not an image")
-    sop_class = _sop_class(dataset)
-    if sop_class and sop_class != _SINGLE_FRAME and sop_class not in _MULTI_FRAME:
+    if (sop_class and not is_ct_class) or not has_image or int(dataset.get("SamplesPerPixel") or 1) != 1:
         raise NoSliceError("secondary capture or report")
     if {"LOCALIZER", "SCOUT"} & {str(part).upper() for part in _several(dataset.get("ImageType"))}:
         raise NoSliceError("localizer")
-    if not dataset.get("Rows") or not dataset.get("Columns") or int(dataset.get("SamplesPerPixel") or 1) != 1:
-        raise NoSliceError("not a CT slice")
 
 
 def _sop_class(dataset: Dataset) -> str:

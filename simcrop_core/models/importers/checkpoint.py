@@ -17,7 +17,6 @@ import psutil
 from safetensors.torch import load
 from torch import Tensor
 
-import simcrop_core
 from simcrop_core.errors import IncompatibleWeights, UnknownWeights, UnsafeWeights
 from simcrop_core.models.checksum import sha256_of
 from simcrop_core.models.weights_file import load_tensors
@@ -160,10 +159,8 @@ def _memory_of(pid: int) -> int:
 
 
 def _environment() -> dict[str, str]:
-    """The child finds the packages that this process uses, and no accelerator."""
-    package_root = str(Path(simcrop_core.__file__).parents[1])
-    paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": ""}
+    """The child finds packages where this process does, and no accelerator."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "CUDA_VISIBLE_DEVICES": ""}
 
 
 def _unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -113,6 +113,9 @@ def _load(source: Path, *, mapped: bool) -> Any:
         found = _FORBIDDEN_GLOBAL.search(str(fault))
         what = f"names {found[1]}, which is neither a tensor nor a plain value" if found else "is not a plain pickle"
         raise UnsafeWeights(f"{source.name} {what}. Nothing of it was run.", hint=_NOT_TENSORS_HINT) from fault
+    # A damaged pickle is a program with typing errors, and stumbles in as many ways.
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as fault:
+        raise _damaged(source, fault) from fault
 
 
 def _find_model(stored: Any) -> tuple[str, Mapping[Any, Any]]:
@@ -157,17 +160,22 @@ def _first(items: Iterable[Any]) -> Iterable[Any]:
     return itertools.islice(items, _MOST_VALUES)
 
 
+def _damaged(source: Path, fault: Exception) -> UnknownWeights:
+    detail = str(fault).partition("\n")[0] or type(fault).__name__
+    return UnknownWeights(
+        f"{source.name} is cut short or damaged: {detail}.",
+        hint="Fetch it again and compare its size and checksum with the publisher's.",
+    )
+
+
 def main(source: Path, folder: Path) -> int:
     """Read the checkpoint; a refusal is written where the parent finds it."""
     try:
         read_pickle(source, folder)
     except SimCroPError as fault:
-        refusal = fault
+        refusal: SimCroPError = fault
     except (zipfile.BadZipFile, SafetensorError, EOFError, OSError, RuntimeError, struct.error) as fault:
-        refusal = UnknownWeights(
-            f"{source.name} is cut short or damaged: {str(fault).partition(chr(10))[0] or type(fault).__name__}.",
-            hint="Fetch it again and compare its size and checksum with the publisher's.",
-        )
+        refusal = _damaged(source, fault)
     else:
         return 0
     document = {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}

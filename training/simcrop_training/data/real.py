@@ -18,7 +18,17 @@ from simcrop_training.data.sample import Sample, save_sample, truth_of
 
 # Where the lungs lie in the standard body (mm): real lungs are brought there so that findings know where to go.
 _LUNG_LOW, _LUNG_HIGH = np.array([-128.0, -84.0, -150.0]), np.array([128.0, 78.0, 118.0])
-_KINDS = (*IN_LUNG, *IN_LUNG, "mass", "mass", "nodule", "nodule", "pleural effusion", "pleural effusion", "pneumothorax")
+_KINDS = (
+    *IN_LUNG,
+    *IN_LUNG,
+    "mass",
+    "mass",
+    "nodule",
+    "nodule",
+    "pleural effusion",
+    "pleural effusion",
+    "pneumothorax",
+)
 # Lung this near (mm) to an estimated fissure belongs to no lobe for sure.
 _DOUBT_MM = 9.0
 
@@ -37,7 +47,7 @@ def real_sample(scan: RealScan, seed: int) -> Sample:
     """One scan, placed and scaled at random, with findings drawn in; the same seed gives the same sample."""
     rng = np.random.default_rng([seed, 2, len(scan.name)])
     a = _placed(scan, rng)
-    whole = scan.known != () and min(int((a.labels == i).sum()) for i in (1, 2)) > 60_000
+    whole = min(int((a.labels == i).sum()) for i in (1, 2)) > 60_000
     found = draw_findings(a, rng, int(rng.integers(0, 6)) if whole else 0, _KINDS)
     said = [
         s
@@ -75,11 +85,8 @@ def _placed(scan: RealScan, rng: np.random.Generator) -> Anatomy:
     scale = (_LUNG_HIGH - _LUNG_LOW) / (high - low)
     body = scale[:, None] * to_scan
     origin = scale * (centre - (low + high) / 2) + (_LUNG_HIGH + _LUNG_LOW) / 2
-    axes = frame_axes()
-    x, y, z = (
-        sum(np.float32(m) * f for m, f in zip(row, axes, strict=True)) + np.float32(o)
-        for row, o in zip(body, origin, strict=True)
-    )
+    fx, fy, fz = frame_axes()
+    x, y, z = ((m[0] * fx + m[1] * fy + m[2] * fz + o).astype(np.float32) for m, o in zip(body, origin, strict=True))
     space = Space(x, y, z, body, origin, np.zeros((3, 8, 8, 8)))
     return _named(space, image, regions)
 
@@ -127,7 +134,7 @@ def _likely_organs(space: Space, image: NDArray[np.float32], lung: Mask, above: 
 
 
 def _depth(lung: Mask) -> NDArray[np.float32]:
-    """mm below the lungs' surface, at half resolution."""
+    """Mm below the lungs' surface, at half resolution."""
     coarse = ndimage.distance_transform_edt(lung[::2, ::2], sampling=(3.0, 3.0, 3.0)).astype(np.float32)
     depth: NDArray[np.float32] = coarse.repeat(2, 0).repeat(2, 1)
     return depth

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -48,8 +48,8 @@ class RealScan:
 
 def cip(folder: Path) -> RealScan:
     """Chest Imaging Platform's ct-64: whole chest, labels of lung thirds, airways and vessels."""
-    image, spacing = _ras(sitk.ReadImage(str(folder / "ct-64.nrrd")))
-    labels, _ = _ras(sitk.ReadImage(str(folder / "lm-64.nrrd")))
+    image, spacing = _ras(SimpleITK.ReadImage(str(folder / "ct-64.nrrd")))
+    labels, _ = _ras(SimpleITK.ReadImage(str(folder / "lm-64.nrrd")))
     region, kind = labels.astype(np.int32) % 256, labels.astype(np.int32) // 256
     lung = (region >= 9) & (region <= 14)
     regions = {"left lung": lung & (region <= 11), "right lung": lung & (region >= 12), "trachea": kind == 2}
@@ -62,7 +62,7 @@ def lung_dx(folder: Path) -> RealScan:
         with zipfile.ZipFile(io.BytesIO((folder / "dicom.zip").read_bytes())) as archive:
             archive.extractall(place)
         slices = next(p.parent for p in sorted(Path(place).rglob("*.dcm")))
-        reader = sitk.ImageSeriesReader()
+        reader = SimpleITK.ImageSeriesReader()
         reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(slices)))
         image, spacing = _ras(reader.Execute())
     left, right = lungs_by_threshold(image)
@@ -92,16 +92,16 @@ def lungs_by_threshold(image: NDArray[np.float32]) -> tuple[NDArray[np.bool_], N
     for part in np.argsort(sizes)[::-1][:2]:
         mask = ndimage.binary_closing(ndimage.binary_dilation(parts == part, iterations=2), iterations=4)
         masks.append((float(np.argwhere(mask)[:, 0].mean()), mask))
-    if len(masks) < 2 or not masks[0][0] < middle < masks[1][0] and not masks[1][0] < middle < masks[0][0]:
+    if len(masks) < 2 or (not masks[0][0] < middle < masks[1][0] and not masks[1][0] < middle < masks[0][0]):
         raise ValueError("The lungs are not two separate regions of air.")
     masks.sort(key=lambda m: m[0])
     return masks[0][1], masks[1][1]
 
 
-def _ras(image: sitk.Image) -> tuple[NDArray[np.float32], tuple[float, float, float]]:
+def _ras(image: SimpleITK.Image) -> tuple[NDArray[np.float32], tuple[float, float, float]]:
     """Voxels (x, y, z) with axes RAS, and their spacing."""
-    turned = sitk.DICOMOrient(image, "LPS")
-    voxels = sitk.GetArrayFromImage(turned).transpose(2, 1, 0)[::-1, ::-1]
+    turned = SimpleITK.DICOMOrient(image, "LPS")
+    voxels = SimpleITK.GetArrayFromImage(turned).transpose(2, 1, 0)[::-1, ::-1]
     x, y, z = turned.GetSpacing()
     return np.ascontiguousarray(voxels).astype(np.float32), (x, y, z)
 

@@ -1,8 +1,8 @@
 """Checkpoints of a run: whole or absent on disk, the newest readable one is where a run goes on.
 
-    output/
-        checkpoints/step-000120.pt   module, optimiser, step, seconds spent
-        log.jsonl                    one line a step or measurement
+output/
+    checkpoints/step-000120.pt   module, optimiser, step, seconds spent
+    log.jsonl                    one line a step or measurement
 """
 
 from __future__ import annotations

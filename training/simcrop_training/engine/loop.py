@@ -149,7 +149,7 @@ class Loop(Generic[Batch]):
         self.optimiser.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.bf16):
             losses = self.objective.losses(batch)
-        losses["loss"].backward()
+        torch.autograd.backward(losses["loss"])
         norm = nn.utils.clip_grad_norm_(self.objective.module.parameters(), self.schedule.clip)
         self.optimiser.step()
         return {name: float(value.detach()) for name, value in losses.items()} | {"norm": float(norm)}

@@ -1,0 +1,1 @@
+"""One file a method: what it learns and how that is measured."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from simcrop_core.models.config import ModelConfig
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_training.data.augment import Augmentation, augmented
-from simcrop_training.data.sample import CELL_VOXELS, CELLS, Sample, Truth, load_sample
+from simcrop_training.data.sample import CELL_VOXELS, CELLS, Truth, load_sample
 from simcrop_training.objectives.grounding_metrics import Answer, summarise
 
 # A region that fills a quarter of a patch claims it; of a small finding, half of its fullest patch's share does.
@@ -133,12 +133,11 @@ class Grounding:
     def losses(self, batch: Frames) -> dict[str, Tensor]:
         """Balanced cross-entropy a patch, cross-entropy of where, and the suppression of what is not there."""
         head = self._head
-        features_BKC = F.normalize(head.features(batch.images_B1HWD, batch.keep_BK).float(), dim=-1)
+        features_BKC = head.features(batch.images_B1HWD, batch.keep_BK)
         found, where, nowhere = [], [], []
         scale = head.log_scale.exp()
         for features_KC, words, target_SK in zip(features_BKC, batch.embeddings, batch.targets, strict=True):
-            projected = F.normalize(head.model.project(words).float(), dim=-1)
-            cosine_SK = projected @ features_KC.T
+            cosine_SK = _cosine(head.model.project(words), features_KC)
             logits_SK = scale * cosine_SK + head.offset
             there = target_SK.amax(1) > 0
             if there.any():
@@ -148,16 +147,20 @@ class Grounding:
                 top = logits_SK[~there].topk(min(16, logits_SK.shape[1]), dim=1).values
                 nowhere.append(F.softplus(top).mean(1) + F.softplus(logits_SK[~there]).mean(1))
         terms = {"found": _mean(found), "where": _mean(where), "nowhere": _mean(nowhere)}
-        return {"loss": terms["found"] + 0.5 * terms["where"] + 0.5 * terms["nowhere"], **terms, "scale": scale.detach()}
+        return {
+            "loss": terms["found"] + 0.5 * terms["where"] + 0.5 * terms["nowhere"],
+            **terms,
+            "scale": scale.detach(),
+        }
 
     def measure(self) -> dict[str, float]:
         """Hits, sides and separation on the held-out samples."""
         answers = []
         for path in self._held_out:
             sample = load_sample(path)
-            features = F.normalize(self._head.features(self.frame(sample.image)[None], None)[0].float(), dim=-1)
+            features_NC = self._head.features(self.frame(sample.image)[None], None)[0]
             words = torch.stack([self._embeddings[t.text] for t in sample.truths])
-            cosine_SN = F.normalize(self._head.model.project(words).float(), dim=-1) @ features.T
+            cosine_SN = _cosine(self._head.model.project(words), features_NC)
             for truth, cosine_N in zip(sample.truths, cosine_SN.numpy(), strict=True):
                 answers.append(Answer(truth, cosine_N, self.target(truth), self._config.vision.grid))
         return summarise(answers)
@@ -178,7 +181,8 @@ class Grounding:
         covered = np.bincount(patches, weights=truth.counts, minlength=int(grid.prod()))
         share = covered * grid.prod() / (np.prod(CELLS) * CELL_VOXELS)
         claim = min(_CLAIMED, 0.5 * float(share.max()))
-        return np.minimum(share / claim, 1).astype(np.float32) if claim > 0 else share.astype(np.float32)
+        target: NDArray[np.float32] = np.minimum(share / claim if claim > 0 else share, 1).astype(np.float32)
+        return target
 
     @property
     def _head(self) -> GroundingHead:
@@ -192,6 +196,12 @@ class Grounding:
         turn, place = divmod(ordinal, len(self._synthetic))
         order = np.random.default_rng([self._seed, 7, turn]).permutation(len(self._synthetic))
         return self._synthetic[int(order[place])]
+
+
+def _cosine(sentences_SC: Tensor, features_NC: Tensor) -> Tensor:
+    """(S, N) cosines, in float32 also where autocast would take fewer bits."""
+    with torch.autocast("cpu", enabled=False):
+        return F.normalize(sentences_SC.float(), dim=-1) @ F.normalize(features_NC.float(), dim=-1).T
 
 
 def _chosen(truths: Sequence[Truth], most: tuple[int, int, int], rng: np.random.Generator) -> list[Truth]:

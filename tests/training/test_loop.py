@@ -1,0 +1,92 @@
+"""A run learns, can be killed at any step, and goes on exactly where it stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from simcrop_training.engine.checkpoint import find_latest
+from simcrop_training.engine.loop import Loop, Schedule
+from simcrop_training.export import export_run
+from simcrop_training.objectives.grounding import GroundingSettings
+from simcrop_training.objectives.segmentation import SegmentationSettings
+from simcrop_training.recipe import Data, Recipe, objective_of
+
+from simcrop_core.models.weights_file import load_weights
+
+STEPS = 16
+
+
+@pytest.fixture(scope="module")
+def data(phantom_folder):
+    return Data((phantom_folder,), (), (phantom_folder,))
+
+
+@pytest.fixture(scope="module")
+def sentences(tmp_path_factory):
+    return tmp_path_factory.mktemp("sentences") / "sentences.pt"
+
+
+def recipe(objective):
+    schedule = Schedule(steps=STEPS, learning_rate=3e-3, warm_up=2, measure_every=STEPS, bf16=False)
+    return Recipe(
+        "tiny", objective, preset="tiny", schedule=schedule,
+        grounding=GroundingSettings(batch=2, keep=0.8),
+        segmentation=SegmentationSettings(frames=1, windows=2, measure_on=1),
+    )  # fmt: skip
+
+
+def losses(folder):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+@pytest.mark.parametrize("objective", ["grounding", "segmentation"])
+def test_a_killed_run_resumes_to_the_same_losses_as_one_that_was_left_alone(objective, data, sentences, tmp_path):
+    tiny = recipe(objective)
+    whole = Loop(objective_of(tiny, data, sentences=sentences), tiny.schedule, tmp_path / "whole")
+    outcome = whole.run()
+    Loop(objective_of(tiny, data, sentences=sentences), tiny.schedule, tmp_path / "parts").run(stop_at=6)
+    again = Loop(objective_of(tiny, data, sentences=sentences), tiny.schedule, tmp_path / "parts")
+    assert again.step == 6
+    again.run()
+
+    left_alone, resumed = losses(tmp_path / "whole"), losses(tmp_path / "parts")
+    assert len(left_alone) == len(resumed) == STEPS
+    assert resumed == pytest.approx(left_alone, abs=2e-4)
+    assert sum(left_alone[-4:]) < 0.95 * sum(left_alone[:4])
+    assert outcome.finished
+
+    path = export_run(whole.objective, tiny, data, outcome, tmp_path)
+    tensors, metadata = load_weights(path)
+    assert metadata.kind == objective
+    assert metadata.provenance.steps == STEPS
+    assert not any(key.endswith("pos_embed") for key in tensors)
+
+
+def test_a_torn_checkpoint_is_passed_over(data, sentences, tmp_path):
+    tiny = recipe("grounding")
+    for stop in (2, 4):
+        Loop(objective_of(tiny, data, sentences=sentences), tiny.schedule, tmp_path).run(stop_at=stop)
+    newest = max((tmp_path / "checkpoints").glob("step-*.pt"))
+    newest.write_bytes(newest.read_bytes()[:1000])
+    latest = find_latest(tmp_path / "checkpoints")
+    assert latest is not None
+    assert latest.step == 2
+
+
+def test_a_time_limit_ends_a_run_with_a_checkpoint(data, sentences, tmp_path):
+    tiny = recipe("grounding")
+    outcome = Loop(objective_of(tiny, data, sentences=sentences), tiny.schedule, tmp_path).run(stop_after_s=0.01)
+    assert outcome.step == 1
+    assert not outcome.finished
+    assert find_latest(tmp_path / "checkpoints") is not None
+
+
+def test_another_seed_sees_other_data(data, sentences):
+    one, two = (
+        objective_of(dataclasses.replace(recipe("grounding"), seed=seed), data, sentences=sentences) for seed in (1, 2)
+    )
+    assert not one.batch(0).images_B1HWD.equal(two.batch(0).images_B1HWD)
+    assert one.batch(3).images_B1HWD.equal(one.batch(3).images_B1HWD)

@@ -1,0 +1,42 @@
+"""What is stored of a sample is what was drawn, and augmentation keeps image and truth together."""
+
+from __future__ import annotations
+
+import numpy as np
+from simcrop_training.data.augment import Augmentation, augmented
+from simcrop_training.data.sample import CELLS, load_sample, sample_paths
+
+from simcrop_core.phantom.draw import draw_phantom
+
+
+def test_a_stored_sample_is_the_phantom(phantom_folder):
+    sample, phantom = load_sample(sample_paths([phantom_folder])[0]), draw_phantom(4)
+    assert np.array_equal(sample.image, phantom.image)
+    assert [t.text for t in sample.truths] == [s.text for s in phantom.statements]
+    for truth, statement in zip(sample.truths, phantom.statements, strict=True):
+        assert truth.counts.sum() == statement.voxels.size
+
+
+def test_augmentation_moves_the_truth_with_the_image(phantom_folder):
+    sample = load_sample(sample_paths([phantom_folder])[1])
+    quiet = Augmentation(cut_rate=0.0, gain=0.0, offset_hu=0.0, noise_hu=0.0, blur_rate=0.0)
+    moved = augmented(sample, quiet, np.random.default_rng(4))
+    assert not np.array_equal(moved.image, sample.image)
+    liver = next(t for t in moved.truths if t.topic == "liver")
+    drawn = (moved.labels == 6).reshape(CELLS[0], 4, CELLS[1], 4, CELLS[2], 2).sum((1, 3, 5))
+    assert np.array_equal(np.flatnonzero(drawn), np.sort(liver.cells))
+
+
+def test_augmentation_is_a_function_of_its_random_numbers(phantom_folder):
+    sample = load_sample(sample_paths([phantom_folder])[1])
+    first, second = (augmented(sample, Augmentation(), np.random.default_rng(9)) for _ in range(2))
+    assert np.array_equal(first.image, second.image)
+
+
+def test_a_shorter_field_of_view_drops_what_it_cuts_off(phantom_folder):
+    sample = load_sample(sample_paths([phantom_folder])[0])
+    always = Augmentation(shift_cells=(0, 0, 0), cut_rate=1.0)
+    for seed in range(6):
+        for truth in augmented(sample, always, np.random.default_rng(seed)).truths:
+            whole = next(t for t in sample.truths if t.text == truth.text and t.polarity == truth.polarity)
+            assert 2 * truth.counts.sum() >= min(whole.counts.sum(), 1)

@@ -1,0 +1,86 @@
+"""A finished run as a weights file with its provenance."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import subprocess
+from pathlib import Path
+
+from simcrop_core.models.weights_file import save_weights
+from simcrop_core.models.weights_metadata import Provenance, WeightsMetadata
+from simcrop_training.data.sample import sample_paths
+from simcrop_training.engine.loop import Outcome
+from simcrop_training.objectives.grounding import Grounding, GroundingHead
+from simcrop_training.objectives.segmentation import Segmentation
+from simcrop_training.recipe import Data, Recipe
+
+_LICENCE = "Apache-2.0"
+_REAL = (
+    "CIP ct-64 (Chest Imaging Platform, BSD style)",
+    "Lung-PET-CT-Dx A0002 (CC BY 4.0)",
+    "TotalSegmentator test CT (Apache-2.0)",
+)
+
+
+def export_run(objective: Grounding | Segmentation, recipe: Recipe, data: Data, outcome: Outcome, output: Path) -> Path:
+    """Write `grounding.safetensors` or `segmentation.safetensors` (fp16) and `provenance.json` into the output folder.
+
+    Raises:
+        CannotWrite: the folder is not writable or the disk is full.
+    """
+    provenance = provenance_of(recipe, data, outcome)
+    if isinstance(objective, Grounding):
+        head = objective.module
+        assert isinstance(head, GroundingHead)
+        metadata = WeightsMetadata("starter", head.model.config, provenance)
+        tensors = head.model.flat_state_dict()
+    else:
+        config = objective.config
+        metadata = WeightsMetadata(
+            "starter", config, provenance, tasks={"lungs": (1, 2), "chest": tuple(range(1, len(config.labels)))}
+        )
+        tensors = objective.module.state_dict()
+    # The position tables follow from the configuration.
+    kept = {key: tensor for key, tensor in tensors.items() if not key.endswith("pos_embed")}
+    path = output / f"{recipe.objective}.safetensors"
+    save_weights(path, kept, metadata, half_precision=True)
+    (output / "provenance.json").write_text(
+        json.dumps(dataclasses.asdict(provenance), indent=2) + "\n", encoding="utf-8"
+    )
+    return path
+
+
+def provenance_of(recipe: Recipe, data: Data, outcome: Outcome) -> Provenance:
+    """Where the run's numbers come from."""
+    synthetic, real = len(sample_paths(data.synthetic)), len(sample_paths(data.real))
+    words = "synthetic CTs"
+    if real:
+        words += f" plus {len(_REAL)} real scans with findings drawn into them: {'; '.join(_REAL)}"
+    return Provenance(
+        licence=_LICENCE,
+        trained_on=f"Trained on {words}, never on a hospital report.",
+        synthetic=not real,
+        data=f"{synthetic} phantoms, {real} samples of real scans",
+        recipe=recipe.name,
+        seed=recipe.seed,
+        steps=outcome.step,
+        wall_time_s=round(outcome.seconds, 1),
+        git_commit=_commit(),
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        metrics={name: round(value, 4) for name, value in outcome.metrics.items()},
+    )
+
+
+def _commit() -> str | None:
+    """The code's git commit, "+" behind it if files differ; None outside a repository."""
+    here = Path(__file__).parent
+    try:
+        commit, changes = (
+            subprocess.run(["git", "-C", here, *args], capture_output=True, text=True, check=True).stdout.strip()
+            for args in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+" if changes else "")
