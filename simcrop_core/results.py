@@ -82,7 +82,7 @@ class FrameInfo:
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
-    """"(series 4, image 112)" in a sentence and, with DICOM input, how far the peak is from that image.
+    """An image that a sentence names, "(series 4, image 112)", and with DICOM input how far the peak is from it.
 
     Attributes:
         series: the series number, or None where the sentence gives only an image.

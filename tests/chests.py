@@ -36,8 +36,10 @@ def volume_of(field, affine, shape, name="chest"):
     return Volume(np.asfortranarray(field(apply(affine, grid))).astype(np.int16), affine, name)
 
 
-def affine_of(*, order=(0, 1, 2), signs=(1, 1, 1), spacing=(3.0, 3.0, 3.0), rotation=None, shape=None, centre=(0, 0, 0)):
-    """An affine whose voxel axis i runs along patient axis order[i] with sign signs[i], then rotated, about a centre."""
+def affine_of(
+    *, order=(0, 1, 2), signs=(1, 1, 1), spacing=(3.0, 3.0, 3.0), rotation=None, shape=None, centre=(0, 0, 0)
+):
+    """Voxel axis i runs along patient axis order[i] with sign signs[i], then rotated, about a centre."""
     matrix = np.zeros((3, 3))
     for voxel_axis, (patient_axis, sign, mm) in enumerate(zip(order, signs, spacing, strict=True)):
         matrix[patient_axis, voxel_axis] = sign * mm

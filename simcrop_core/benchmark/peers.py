@@ -16,16 +16,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from monai.inferers.utils import sliding_window_inference
-from monai.transforms import (
-    CenterSpatialCrop,
-    Compose,
-    EnsureChannelFirst,
-    LoadImage,
-    Orientation,
-    ScaleIntensityRange,
-    Spacing,
-    SpatialPad,
-)
+from monai.transforms.compose import Compose
+from monai.transforms.croppad.array import CenterSpatialCrop, SpatialPad
+from monai.transforms.intensity.array import ScaleIntensityRange
+from monai.transforms.io.array import LoadImage
+from monai.transforms.spatial.array import Orientation, Spacing
+from monai.transforms.utility.array import EnsureChannelFirst
 from torch import Tensor
 
 from simcrop_core.imaging.frame import frame_volume
@@ -33,7 +29,7 @@ from simcrop_core.imaging.frame_config import FrameConfig
 from simcrop_core.imaging.read import read_volume
 from simcrop_core.models.config import PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.unetr import UNETR
-from simcrop_core.models.vit import VisionTransformer
+from simcrop_core.models.vit import PatchEmbedding, VisionTransformer
 
 # The frame that MONAI's crop and pad make: on the volume's middle, air around it.
 MONAI_FRAME = FrameConfig(placement="volume")
@@ -42,14 +38,14 @@ MONAI_FRAME = FrameConfig(placement="volume")
 class PatchByPatchEmbedding(torch.nn.Module):
     """The released embedding: every patch is convolved as an image of its own."""
 
-    def __init__(self, ours: torch.nn.Module) -> None:
+    def __init__(self, ours: PatchEmbedding) -> None:
         super().__init__()
-        self.proj = ours.proj
+        self.patch, self.proj = ours.patch, ours.proj
 
     def forward(self, images_B1HWD: Tensor, keep_BK: Tensor | None = None) -> Tensor:
         """(B, 1, H, W, D) → (B, N, C)."""
         assert keep_BK is None, "all patches are visible here"
-        (b, _, *size), patch = images_B1HWD.shape, self.proj.kernel_size
+        (b, _, *size), patch = images_B1HWD.shape, self.patch
         grid = [n // p for n, p in zip(size, patch, strict=True)]
         cut = images_B1HWD.reshape(b, grid[0], patch[0], grid[1], patch[1], grid[2], patch[2])
         patches = cut.permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, 1, *patch)

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     command: Ground | Segment | Info | Weights | Bench | Demo = tyro.cli(
-        Command,  # type: ignore[arg-type]
+        Command,
         prog="simcrop",
         description=DESCRIPTION,
         args=arguments or ["--help"],

@@ -62,7 +62,10 @@ def say_demo(result: DemoResult, folder: Path) -> None:
     peaks = Table("sentence", "evidence", "speaks of", "peak → it, mm", "lung centre → it, mm", box=None)
     for peak in result.peaks:
         peaks.add_row(
-            escape(peak.text), peak.evidence or "–", peak.target or "nothing there", _mm(peak.distance_mm),
+            escape(peak.text),
+            peak.evidence or "–",
+            peak.target or "nothing there",
+            _mm(peak.distance_mm),
             _mm(peak.lung_centre_mm),
         )
     overlap = Table("label", "Dice", "Dice of the threshold baseline", box=None)

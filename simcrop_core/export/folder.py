@@ -55,7 +55,7 @@ def write_grounding(
         job.step("Writing results", number - 1, len(heatmaps) + 1)
         if heatmap is not None:
             name = f"{number:02d}-heatmap.nii.gz"
-            write_heatmap(folder / name, heatmap, volume, full_resolution=full_resolution)
+            write_heatmap(folder / name, heatmap, volume, full_resolution=full_resolution, job=job)
             sentence = replace(sentence, heatmap=name)
         write_figure(folder / f"{number:02d}-figure.png", volume, heatmap, sentence, scale, draw_absent=draw_absent)
         sentences.append(sentence)
@@ -70,6 +70,8 @@ def write_grounding(
         scale,
         segmentation=segmentation,
         attribution=attribution,
+        draw_absent=draw_absent,
+        job=job,
     )
     job.step("Writing results", len(heatmaps) + 1, len(heatmaps) + 1)
     return written

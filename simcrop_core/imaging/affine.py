@@ -10,7 +10,8 @@ Affine = NDArray[np.float64]
 
 def spacing_mm(affine: Affine) -> NDArray[np.float64]:
     """Distance in mm between neighbouring voxels along each of the three array axes."""
-    return np.linalg.norm(affine[:3, :3], axis=0)
+    lengths: NDArray[np.float64] = np.linalg.norm(affine[:3, :3], axis=0)
+    return lengths
 
 
 def apply(affine: Affine, points: ArrayLike) -> NDArray[np.float64]:
@@ -38,6 +39,6 @@ def orientation(affine: Affine) -> tuple[str, str, str]:
     """Nearest anatomical direction of each array axis, such as ("L", "P", "S")."""
     import nibabel
 
-    codes = nibabel.orientations.aff2axcodes(affine)
-    assert all(code is not None for code in codes), "an affine of rank 3 has three axis codes"
-    return codes
+    x, y, z = nibabel.orientations.aff2axcodes(affine)
+    assert None not in (x, y, z), "an affine of rank 3 has three axis codes"
+    return x, y, z

@@ -101,9 +101,7 @@ def frame_volume(volume: Volume, config: FrameConfig, *, force: bool = False) ->
         )
     offsets = _offsets_on_lungs(lattice, config, lungs) if lungs else (_offset_on_volume(lattice, config),)
     tiles = [
-        resample_box(
-            volume, lattice, offset, config.shape, hu_window=config.hu_window, padding=config.padding
-        )
+        resample_box(volume, lattice, offset, config.shape, hu_window=config.hu_window, padding=config.padding)
         for offset in offsets
     ]
     return FrameVolume(np.stack(tiles), offsets, lattice, config, lungs)
@@ -121,7 +119,7 @@ def _offset_on_volume(lattice: Lattice, config: FrameConfig) -> Triple:
 def _offsets_on_lungs(lattice: Lattice, config: FrameConfig, lungs: LungEstimate) -> tuple[Triple, ...]:
     """One frame centred on the lungs, or overlapping tiles along the axes where the lungs are larger than a frame."""
     corners = index_in(lattice.affine, lungs.box_ras_points())
-    along = [
+    x, y, z = (
         _starts(
             float(corners[:, axis].min()) - LUNG_MARGIN_MM / config.spacing_mm[axis],
             float(corners[:, axis].max()) + LUNG_MARGIN_MM / config.spacing_mm[axis],
@@ -130,8 +128,8 @@ def _offsets_on_lungs(lattice: Lattice, config: FrameConfig, lungs: LungEstimate
             overlap=config.tile_overlap,
         )
         for axis in range(3)
-    ]
-    return tuple(itertools.product(*along))
+    )
+    return tuple(itertools.product(x, y, z))
 
 
 def _starts(low: float, high: float, *, size: int, patch: int, overlap: int) -> list[int]:

@@ -85,4 +85,5 @@ def _permutation(affine: Affine) -> tuple[Triple, tuple[bool, bool, bool]]:
 
 def index_in(affine: Affine, points_ras_mm: ArrayLike) -> NDArray[np.float64]:
     """Fractional grid indices, shape (..., 3), of patient points under a grid's affine."""
-    return apply(np.linalg.inv(affine), points_ras_mm)
+    inverse: Affine = np.linalg.inv(affine).astype(np.float64)
+    return apply(inverse, points_ras_mm)

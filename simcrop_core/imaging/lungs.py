@@ -115,6 +115,7 @@ def _midline(
     bone = np.argwhere((hu > BONE_HU)[:, posterior, slices] & body[:, posterior, slices])
     if len(bone) == 0:
         return None
-    middle = np.median(bone, axis=0) + [0, 0, slices.start]
+    middle = np.median(bone, axis=0)
+    middle[2] += slices.start
     edge = min(middle[0], lungs.shape[0] - 1 - middle[0]) * GRID_MM
     return float(apply(lattice.affine, middle)[0]) if edge >= CUT_IN_HALF_MM else None

@@ -22,9 +22,7 @@ _SAMPLED = 2_000_000
 
 def volume_info(volume: Volume) -> VolumeInfo:
     """Which volume a result is about, without anything that names a patient."""
-    return VolumeInfo(
-        volume.name, volume.shape, volume.spacing_mm, volume.orientation, volume.affine.round(6).tolist()
-    )
+    return VolumeInfo(volume.name, volume.shape, volume.spacing_mm, volume.orientation, volume.affine.round(6).tolist())
 
 
 def overview(path: Path, *, series: str | None = None, job: Job | None = None) -> InfoResult:
@@ -40,7 +38,9 @@ def overview(path: Path, *, series: str | None = None, job: Job | None = None) -
     passport = _passport(volume)
     refused = any(finding.outcome == "refused" for finding in passport)
     lungs = None if refused else estimate_lungs(volume)
-    box = None if lungs is None else np.round(np.stack([f(lungs.box_ras_points(), axis=0) for f in (np.min, np.max)]), 1)
+    box = (
+        None if lungs is None else np.round(np.stack([f(lungs.box_ras_points(), axis=0) for f in (np.min, np.max)]), 1)
+    )
     return InfoResult(
         volume=volume_info(volume),
         header=_header_words(header),

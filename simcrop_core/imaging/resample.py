@@ -23,7 +23,8 @@ def resample_box(
     """Cut one box of lattice points out of a volume, windowed to −1…1.
 
     Only the voxels that the box needs are read, two slices at a time, so a frame of a large CT costs its own size
-    in memory. Linear interpolation, constant to the outer faces of the edge voxels; beyond them air (−1) or the mirror image.
+    in memory. Linear interpolation, constant to the outer faces of the edge voxels; beyond them air (−1) or the mirror
+    image.
 
     Args:
         volume: the CT, HU.

@@ -116,7 +116,7 @@ def _slide(model: UNETR, image_HWD: Tensor, at_once: int, job: Job) -> Tensor:
         done += len(images_B1HWD)
         return scores.float()
 
-    scores_1CHWD: Tensor = sliding_window_inference(
+    scores_1CHWD = sliding_window_inference(
         image_HWD[None, None],
         window,
         at_once,
@@ -128,6 +128,7 @@ def _slide(model: UNETR, image_HWD: Tensor, at_once: int, job: Job) -> Tensor:
         device=torch.device("cpu"),
     )
     job.step("Segmenting", windows, windows)
+    assert isinstance(scores_1CHWD, Tensor), "one output, one tensor"
     return scores_1CHWD[0]
 
 

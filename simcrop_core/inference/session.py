@@ -47,9 +47,7 @@ class Session:
         force: go on where no lungs are found.
     """
 
-    def __init__(
-        self, volume: Volume, passport: list[PassportFinding], engine: Engine, *, force: bool = False
-    ) -> None:
+    def __init__(self, volume: Volume, passport: list[PassportFinding], engine: Engine, *, force: bool = False) -> None:
         self.volume = volume
         self.passport = passport
         self.engine = engine

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from simcrop_core.models.config import PretrainingConfig
+from simcrop_core.imaging.frame_config import FrameConfig
+from simcrop_core.models.config import ModelConfig, PretrainingConfig
 from simcrop_core.models.fusion import Fusion, fusion_for
+from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.image_decoder import ImageDecoder
 from simcrop_core.models.losses import LossSum, alignment_loss, masked_image_loss, masked_report_loss, standardised
 from simcrop_core.models.masking import NOT_A_TARGET, masked_patches
 from simcrop_core.models.patches import patch_vectors
-from simcrop_core.models.projection import image_projection, text_projection
+from simcrop_core.models.projection import image_projection, text_projection, with_mean_taken_off
 from simcrop_core.models.regions import mean_of, similarity, softmax_mean, top_patches
 from simcrop_core.models.report_decoder import ReportDecoder
 from simcrop_core.models.state import load_exactly
@@ -172,6 +174,31 @@ class SimCroP(nn.Module):
             return states_STC[:, 0]
         weights_ST1 = attended_ST.unsqueeze(-1).to(states_STC.dtype)
         return (states_STC * weights_ST1).sum(dim=1) / weights_ST1.sum(dim=1)
+
+    def grounding_model(self, frame: FrameConfig, top_k: int) -> GroundingModel:
+        """What was learned, as the network behind `ground`: a copy of the encoder and the projections.
+
+        Args:
+            frame: what the encoder was shown of a scan.
+            top_k: patches that make a sentence's region when all are visible.
+        """
+        c = self.config
+        centred = c.centre_text
+        text = with_mean_taken_off(self.text_projection, self.text_mean) if centred else self.text_projection
+        config = ModelConfig(
+            vision=c.vision,
+            text=c.text,
+            frame=frame,
+            projection="linear" if centred and c.projection == "none" else c.projection,
+            projection_dim=c.projection_dim,
+            top_k=top_k,
+        )
+        model = GroundingModel(config)
+        parts = {"vision": self.vision, "text_projection": text, "image_projection": self.image_projection}
+        load_exactly(
+            model, {f"{part}.{k}": t for part, module in parts.items() for k, t in module.state_dict().items()}
+        )
+        return model
 
     def flat_state_dict(self) -> dict[str, Tensor]:
         """The tensors by the names they have in a weights file; a frozen text encoder is not among them.

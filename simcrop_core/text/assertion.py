@@ -9,7 +9,6 @@ from simcrop_core.results import Polarity
 from simcrop_core.text.lexicon import finding_mentions
 from simcrop_core.text.rules import alternatives, rule
 
-
 _QUERY_BEFORE = re.compile(r"(?:^|[\s(])\?+\s*(?=\w)")
 _QUERY_AFTER = re.compile(r"\?+\s*$")
 # What is measured is there, whatever it is called.

@@ -32,7 +32,8 @@ _SECTION_NAMES: tuple[tuple[Section, str], ...] = (
     ),
     (
         "clinical information",
-        r"(?:clinical |patient |medical |relevant )?(?:information|indications?|history|data|details|questions?|background)"
+        r"(?:clinical |patient |medical |relevant )?(?:information|indications?|history|data|details|questions?"
+        r"|background)"
         r"|(?:clinical|preliminary) diagnos[ie]s|reason for (?:the )?(?:exam\w*|study|scan|referral)"
         r"|(?:presenting )?(?:symptoms?|complaints?)|referral",
     ),

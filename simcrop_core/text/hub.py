@@ -53,10 +53,9 @@ def find_text_model(name: str) -> Path:
 
 
 def _from_hub(name: str) -> Path:
-    try:
-        return Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass  # not in the cache yet: ask the Hub
+    cached = _cached(name)
+    if cached is not None:
+        return cached
     try:
         return Path(snapshot_download(name, allow_patterns=_FILES))
     except (RepositoryNotFoundError, GatedRepoError, HFValidationError) as fault:
@@ -70,3 +69,12 @@ def _from_hub(name: str) -> Path:
             hint=f"On a machine with a connection run `hf download {name} --local-dir FOLDER`, copy the folder here, "
             "and give the folder instead of the id.",
         ) from fault
+
+
+def _cached(name: str) -> Path | None:
+    """The folder in the Hugging Face cache, where it holds weights already: no connection is needed then."""
+    try:
+        directory = Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    return directory if any(directory.glob("model*.safetensors")) else None

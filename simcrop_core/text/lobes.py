@@ -29,6 +29,10 @@ _ABBREVIATED: dict[str, Lobe] = {
     "lul": "left upper lobe",
     "lll": "left lower lobe",
 }
+_LEVELS: dict[str, tuple[Lobe, Lobe]] = {
+    "upper": ("left upper lobe", "right upper lobe"),
+    "lower": ("left lower lobe", "right lower lobe"),
+}
 _LINGULA = re.compile(r"\blingul\w+", re.IGNORECASE)
 _SIDE_WORD = re.compile(r"\b(?P<side>left|right|lt|rt|both|bilateral)\b", re.IGNORECASE)
 
@@ -86,7 +90,8 @@ def _lobes_of_segments(text: str) -> set[Lobe]:
     for match in _NUMBERED.finditer(text):
         number = int(match["number"] or match["short"])
         if number in (4, 5):
-            lobes |= {"right": {"right middle lobe"}, "left": {"lingula"}}.get(side or "", set())
+            middle: dict[_Side | None, set[Lobe]] = {"right": {"right middle lobe"}, "left": {"lingula"}}
+            lobes |= middle.get(side, set())
         elif 1 <= number <= 10:
             lobes |= _lobes("upper" if number <= 3 else "lower", side)
     return lobes
@@ -95,17 +100,9 @@ def _lobes_of_segments(text: str) -> set[Lobe]:
 def _lobes(level: str, side: _Side | None) -> set[Lobe]:
     if level in ("middle", "mid"):
         return set() if side == "left" else {"right middle lobe"}
-    names: dict[tuple[str, _Side | None], set[Lobe]] = {
-        ("upper", "left"): {"left upper lobe"},
-        ("upper", "right"): {"right upper lobe"},
-        ("upper", "both"): {"left upper lobe", "right upper lobe"},
-        ("upper", None): {"upper lobe"},
-        ("lower", "left"): {"left lower lobe"},
-        ("lower", "right"): {"right lower lobe"},
-        ("lower", "both"): {"left lower lobe", "right lower lobe"},
-        ("lower", None): {"lower lobe"},
-    }
-    return names[level, side]
+    if side is None:
+        return {"upper lobe" if level == "upper" else "lower lobe"}
+    return {lobe for lobe in _LEVELS[level] if side in ("both", lobe.split()[0])}
 
 
 def _only_side(text: str) -> _Side | None:

@@ -1,4 +1,4 @@
-"""The bank of sentences a score is ranked against: 500 positive findings over the whole chest, the same for every scan."""
+"""The bank of sentences a score is ranked against: 500 positive findings, the same for every scan."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ _SENTENCES = Path(__file__).with_name("reference_sentences.txt")
 
 @cache
 def reference_sentences() -> tuple[str, ...]:
-    """The 500 reference sentences, written for this project in the style of chest-CT findings; none comes from a report."""
+    """The 500 reference sentences: chest-CT findings over all lobes and organs, written for this project."""
     return tuple(_SENTENCES.read_text(encoding="utf-8").splitlines())

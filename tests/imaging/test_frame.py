@@ -28,13 +28,16 @@ def covered(frame, points_ras_mm):
     """Whether patient points lie in some tile of the frame."""
     index = index_in(frame.lattice.affine, points_ras_mm)
     return np.any(
-        [((index >= np.array(o) - 0.5) & (index < np.array(o) + frame.config.shape - 0.5)).all(-1) for o in frame.offsets],
+        [
+            ((index >= np.array(o) - 0.5) & (index < np.array(o) + frame.config.shape - 0.5)).all(-1)
+            for o in frame.offsets
+        ],
         axis=0,
     )
 
 
-def lung_points(lungs, rng=np.random.default_rng(0)):
-    points = []
+def lung_points(lungs):
+    rng, points = np.random.default_rng(0), []
     for centre, radii in lungs:
         inner = rng.uniform(-1, 1, (4000, 3))
         points.append(np.asarray(centre) + inner[(inner**2).sum(1) < 0.95] * radii)

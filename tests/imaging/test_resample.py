@@ -104,7 +104,9 @@ def test_the_lattice_is_monais_orientation_and_spacing(orientation):
 
 
 def golden_volume(shape, seed, affine=None):
-    return Volume(parity_weights.volume(tuple(int(n) for n in shape), int(seed)), np.eye(4) if affine is None else affine)
+    return Volume(
+        parity_weights.volume(tuple(int(n) for n in shape), int(seed)), np.eye(4) if affine is None else affine
+    )
 
 
 @pytest.mark.parametrize("case", range(4))
@@ -118,9 +120,7 @@ def test_the_released_classification_preprocessing(prefix, spacing, case):
         spacing_mm=spacing, shape=tuple(golden["roi"].tolist()), axes="stored", padding="reflect", placement="volume"
     )
     volume = golden_volume(golden["shapes"][case], golden["seeds"][case])
-    np.testing.assert_allclose(
-        frame_volume(volume, config).images_THWD, golden[f"{prefix}_v{case}"], rtol=0, atol=2e-5
-    )
+    np.testing.assert_allclose(frame_volume(volume, config).images_THWD, golden[f"{prefix}_v{case}"], rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("case", ["las_0p7_0p8_1p25", "lps_permuted", "ras_identity_spacing"])

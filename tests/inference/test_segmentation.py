@@ -63,7 +63,9 @@ def test_other_labels_become_background():
 
 def test_a_label_map_is_on_the_input_grid(engine):
     """Whatever the network says, its label map has the input's shape, affine, and only the task's labels."""
-    volume = volume_of(chest_hu, affine_of(order=(1, 0, 2), signs=(-1, 1, -1), spacing=(14, 14, 14), shape=(26, 22, 14)), (26, 22, 14))
+    volume = volume_of(
+        chest_hu, affine_of(order=(1, 0, 2), signs=(-1, 1, -1), spacing=(14, 14, 14), shape=(26, 22, 14)), (26, 22, 14)
+    )
     labels = Session(volume, [], engine).segment("lungs")
     assert labels.voxels.shape == volume.shape
     assert labels.voxels.dtype == np.uint8
@@ -118,7 +120,9 @@ def test_no_scores_at_full_resolution():
 
 
 def test_threshold_lungs_know_left_from_right():
-    volume = volume_of(chest_hu, affine_of(order=(2, 0, 1), signs=(1, -1, 1), spacing=(3, 3, 3), shape=(110, 128, 96)), (110, 128, 96))
+    volume = volume_of(
+        chest_hu, affine_of(order=(2, 0, 1), signs=(1, -1, 1), spacing=(3, 3, 3), shape=(110, 128, 96)), (110, 128, 96)
+    )
     labels = threshold_lungs(volume)
     for value, side in ((1, -1), (2, 1)):
         r_mm = apply(volume.affine, np.argwhere(labels.voxels == value))[:, 0]

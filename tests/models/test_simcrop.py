@@ -10,7 +10,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from simcrop_core.errors import IncompatibleWeights
-from simcrop_core.models.config import PRESETS, PRETRAINING_PRESETS, ModelConfig, TextConfig
+from simcrop_core.models.config import PRESETS, PRETRAINING_PRESETS, TextConfig
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.masking import keep_indices, mask_report, visible_count, words_of
 from simcrop_core.models.simcrop import PretrainingBatch, SimCroP
@@ -55,7 +55,7 @@ def test_losses_at_the_start_are_those_of_chance():
     model = network().eval()
     losses = model(batch())
     assert set(losses) == {"image", "alignment", "report"}
-    assert float(losses["report"].mean) == pytest.approx(math.log(64), abs=0.5)
+    assert losses["report"].mean.item() == pytest.approx(math.log(64), abs=0.5)
     assert losses["alignment"].count == 2
     assert losses["image"].count == 2 * 48
     total = model.combined(losses)
@@ -191,7 +191,7 @@ def test_every_switch_changes_the_loss(switches):
     assert total.isfinite()
     total.backward()
     default = network().eval()
-    assert float(total) != pytest.approx(float(default.combined(default(batch()))), rel=1e-6)
+    assert total.item() != pytest.approx(default.combined(default(batch())).item(), rel=1e-6)
 
 
 def test_a_corpus_mean_goes_with_its_switch():
@@ -201,19 +201,19 @@ def test_a_corpus_mean_goes_with_its_switch():
         network(text_mean=torch.zeros(48))
 
 
+@pytest.mark.parametrize("mean", [None, torch.linspace(-2, 2, 48)], ids=["raw", "centred"])
 @pytest.mark.parametrize("projection", ["none", "linear", "mlp", "two-sided"])
-def test_what_it_learned_is_a_grounding_model(projection):
-    model = network(projection=projection, projection_dim=16).eval()
-    config = ModelConfig(
-        vision=TINY.vision, text=TINY.text, frame=PRESETS["tiny"].frame, projection=projection, projection_dim=16
-    )
-    grounding = GroundingModel(config)
-    keys = grounding.flat_state_dict().keys()
-    grounding.load_flat_state_dict({key: tensor for key, tensor in model.flat_state_dict().items() if key in keys})
+def test_what_it_learned_is_a_grounding_model(projection, mean):
+    model = network(projection=projection, projection_dim=16, centre_text=mean is not None, text_mean=mean).eval()
+    grounding = model.grounding_model(PRESETS["tiny"].frame, top_k=4)
     images, sentences = batch().images_B1HWD, torch.randn(3, 48)
     patches = model.image_projection(model.vision.patch_features(images))
     assert torch.equal(grounding.encode(images), patches)
-    assert torch.equal(grounding.project(sentences), model.text_projection(sentences))
+    centred = sentences if mean is None else sentences - mean
+    torch.testing.assert_close(grounding.project(sentences), model.text_projection(centred), atol=1e-5, rtol=1e-4)
+    again = GroundingModel(grounding.config)
+    again.load_flat_state_dict(grounding.flat_state_dict())
+    assert torch.equal(again.project(sentences), grounding.project(sentences))
 
 
 def test_the_flat_state_there_and_back():
