@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+from hand_set_weights import write_bright_finder
+
+from simcrop_core.inference.engine import Engine
 
 _DATA = Path(os.environ.get("SIMCROP_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -21,3 +24,17 @@ def real_ct():
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def bright_finder(tmp_path_factory):
+    """A folder with weights that find what is bright."""
+    folder = tmp_path_factory.mktemp("bright-finder")
+    write_bright_finder(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def engine(bright_finder):
+    """Those weights on the CPU."""
+    return Engine(str(bright_finder), "cpu")

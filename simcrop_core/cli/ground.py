@@ -8,8 +8,8 @@ from pathlib import Path
 from tyro.conf import UseAppendAction
 
 from simcrop_core.cli.console import say_json, say_warnings, shown_progress
-from simcrop_core.cli.options import CT, Flag
-from simcrop_core.errors import UnreadableFile
+from simcrop_core.cli.options import CT, Flag, results_folder
+from simcrop_core.errors import NothingToGround, UnreadableFile
 from simcrop_core.results import DeviceName, as_json
 
 
@@ -51,11 +51,13 @@ class Ground:
         statements = [parse_sentence(text) for text in self.sentence]
         if self.report is not None:
             statements += parse_report(_report_text(self.report))
+        if not statements:
+            raise NothingToGround("There is no sentence to look for.", hint="Give --sentence, or --report with text.")
         engine = Engine(self.weights, self.device)
         with shown_progress() as job:
             session = Session.open(self.ct, engine, series=self.series, force=self.force, job=job)
             grounded = session.ground(statements, job)
-            folder = self.output or Path("simcrop-results") / session.volume.name
+            folder = self.output or results_folder(session.volume.name)
             result = write_grounding(
                 folder,
                 session.volume,

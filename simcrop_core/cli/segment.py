@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from simcrop_core.cli.console import say_json, say_warnings, shown_progress
-from simcrop_core.cli.options import CT, Flag
+from simcrop_core.cli.options import CT, Flag, results_folder
 from simcrop_core.results import DeviceName, as_json
 
 
@@ -41,7 +41,7 @@ class Segment:
         with shown_progress() as job:
             session = Session.open(self.ct, engine, series=self.series, job=job)
             labels = session.segment(self.task, job)
-            output = self.output or Path("simcrop-results") / session.volume.name / f"{self.task}.nii.gz"
+            output = self.output or results_folder(session.volume.name) / f"{self.task}.nii.gz"
             write_labelmap(output, labels.voxels, labels.affine, labels.names)
         result = session.segment_result(labels, output)
         say_warnings(result.warnings)

@@ -1,4 +1,4 @@
-"""Where the masked report meets the image: cross-attention to patches, plus their mean (paper §2.4)."""
+"""Where the masked report meets the image: cross-attention to patches, plus their mean."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from simcrop_core.models.vit import position_table
 
 
 class ImageDecoder(nn.Module):
-    """Mask tokens in the places of hidden patches, a few blocks, and a linear map to voxels (paper §2.2).
+    """Mask tokens in the places of hidden patches, a few blocks, and a linear map to voxels.
 
     Its keys are those of MAE-style decoders: `decoder_embed.*`, `mask_token`, `decoder_pos_embed`,
     `decoder_blocks.{i}.*`, `decoder_norm.*`, `decoder_pred.*`.

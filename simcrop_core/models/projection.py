@@ -49,5 +49,5 @@ def with_mean_taken_off(projection: nn.Module, mean_C: Tensor) -> nn.Linear | nn
     shifted = copy.deepcopy(projection)
     first = shifted[0] if isinstance(shifted, nn.Sequential) else shifted
     assert isinstance(first, nn.Linear)
-    first.bias -= first.weight @ mean_C
+    first.bias.sub_(first.weight @ mean_C)
     return shifted

@@ -48,7 +48,7 @@ class PatchEmbedding(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Pre-norm ViT over 3D patches, with a fixed position table (paper §3.1; docs/methods/simcrop.md).
+    """Pre-norm ViT over 3D patches, with a fixed position table (docs/methods/simcrop.md).
 
     Its state dict has the keys of the released weights: `cls_token`, `pos_embed`, `patch_embed.proj.*`,
     `blocks.{i}.*`, `norm.*`.

@@ -20,7 +20,7 @@ SENTENCES = (
     "Cardiomegaly.",
     "Small right pleural effusion layering posteriorly.",
     "Pleura: Normal.",
-    "Calcified mediastinal and hilar lymph nodes, the largest 14 mm in short axis in the right lower paratracheal station.",
+    "Calcified mediastinal and hilar nodes, the largest 14 mm in short axis in the right lower paratracheal station.",
     "Hypodense lesion of 30 mm in segment 4 of the liver.",
     "Acute displaced fracture of the right eighth rib.",
 )

@@ -144,6 +144,13 @@ def test_two_tensors_of_one_name_are_refused(tmp_path):
         read_checkpoint(tmp_path / "m.safetensors")
 
 
+def test_names_that_a_terminal_would_obey_are_refused(tmp_path):
+    save_file({"norm\x1b[2J": torch.ones(2)}, tmp_path / "m.safetensors")
+    with pytest.raises(UnsafeWeights, match=r"norm\\x1b") as fault:
+        read_checkpoint(tmp_path / "m.safetensors")
+    assert "\x1b" not in fault.value.message
+
+
 def refused(source, folder):
     """The reader's refusal code, in this process."""
     assert main(source, folder) == 1

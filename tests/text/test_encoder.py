@@ -19,8 +19,8 @@ from simcrop_core.text.bert import bert_from_hugging_face
 from simcrop_core.text.encoder import load_text_encoder
 
 _WORDS = (
-    ["no", "pleural", "effusion", "nodule", "in", "the", "right", "left", "upper", "lower", "lobe", "lingula", "mass", "of", "is", "seen", ".", ",", "mm", "6", "##s", "##ar"]
-)
+    "no pleural effusion nodule in the right left upper lower lobe lingula mass of is seen . , mm 6 ##s ##ar".split()
+)  # noqa: SIM905
 _SENTENCES = [
     "No pleural effusion.",
     "Nodule in the LINGULA.",

@@ -12,9 +12,11 @@ from typing import Annotated
 import torch
 import tyro
 
+from simcrop_training.calibrate import calibrate
 from simcrop_training.data.phantoms import write_phantoms
 from simcrop_training.data.real import write_real_samples
 from simcrop_training.data.real_scans import abdomen, cip, lung_dx
+from simcrop_training.data.sample import sample_paths
 from simcrop_training.engine.loop import Loop, Outcome, Schedule
 from simcrop_training.export import export_run
 from simcrop_training.objectives.grounding import Grounding
@@ -100,6 +102,23 @@ class Run:
         _log.info("%s after %d steps: %s", path, outcome.step, json.dumps(outcome.metrics))
 
 
+@dataclass
+class Calibrate:
+    """Give trained grounding weights their thresholds, colour scale and reference sentences."""
+
+    weights: Annotated[Path, tyro.conf.Positional]
+    """The file that `run` exported."""
+    held_out: tuple[Path, ...]
+    """Folders of samples that the training never saw."""
+    output: Path
+    """The weights file to write."""
+
+    def run(self) -> None:
+        """Measure and write."""
+        rates = calibrate(self.weights, sample_paths(self.held_out), self.output)
+        _log.info("%s: %s", self.output, json.dumps(rates))
+
+
 def _train(objective: Grounding | Segmentation, schedule: Schedule, output: Path, seconds: float) -> Outcome:
     if isinstance(objective, Grounding):
         return Loop(objective, schedule, output).run(stop_after_s=seconds)
@@ -109,7 +128,7 @@ def _train(objective: Grounding | Segmentation, schedule: Schedule, output: Path
 def main() -> None:
     """The entry point."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    tyro.extras.subcommand_cli_from_dict({"phantoms": Phantoms, "real": Real, "run": Run}).run()
+    tyro.extras.subcommand_cli_from_dict({"phantoms": Phantoms, "real": Real, "run": Run, "calibrate": Calibrate}).run()
 
 
 if __name__ == "__main__":

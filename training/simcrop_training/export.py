@@ -39,7 +39,7 @@ def export_run(objective: Grounding | Segmentation, recipe: Recipe, data: Data, 
     else:
         config = objective.config
         metadata = WeightsMetadata(
-            "starter", config, provenance, tasks={"lungs": (1, 2), "chest": tuple(range(1, len(config.labels)))}
+            "starter", config, provenance, tasks={"lungs": (1, 2, 3), "chest": tuple(range(1, len(config.labels)))}
         )
         tensors = objective.module.state_dict()
     # The position tables follow from the configuration.

@@ -19,12 +19,11 @@ from torch import Tensor
 
 from simcrop_core.errors import IncompatibleWeights, UnknownWeights, UnsafeWeights
 from simcrop_core.models.checksum import sha256_of
+from simcrop_core.models.importers import pickle_reader
+from simcrop_core.models.importers.pickle_reader import REFUSAL_FILE, REST_FILE, TENSORS_FILE
 from simcrop_core.models.weights_file import load_tensors
 from simcrop_core.progress import Job
 
-_READER = "simcrop_core.models.importers.pickle_reader"
-# As the reader names them; importing it here would load what is meant for the child only.
-_TENSORS_FILE, _REST_FILE, _REFUSAL_FILE = "tensors.safetensors", "rest.json", "refusal.json"
 _WRAPPERS = ("module.", "_orig_mod.")
 _GIB = 2**30
 _POLL_S = 0.05
@@ -104,7 +103,7 @@ def _read_in_child(
     with log.open("wb") as output:
         child = subprocess.Popen(
             # -P: nothing in the current directory can stand in for a package.
-            [sys.executable, "-P", "-m", _READER, str(source), str(folder)],
+            [sys.executable, "-P", "-m", pickle_reader.__name__, str(source), str(folder)],
             cwd=folder,
             env=_environment(),
             stdin=subprocess.DEVNULL,
@@ -116,8 +115,8 @@ def _read_in_child(
         finally:
             child.kill()
             child.wait()
-    if (folder / _REFUSAL_FILE).is_file():
-        refusal = json.loads((folder / _REFUSAL_FILE).read_text(encoding="utf-8"))
+    if (folder / REFUSAL_FILE).is_file():
+        refusal = json.loads((folder / REFUSAL_FILE).read_text(encoding="utf-8"))
         kind = UnsafeWeights if refusal["code"] == UnsafeWeights.code else UnknownWeights
         raise kind(refusal["message"], hint=refusal["hint"])
     if child.returncode != 0:
@@ -126,8 +125,8 @@ def _read_in_child(
             f"The process that opened {source.name} failed: {lines[-1]}.",
             hint="The file is damaged, or made to do harm. Ask its makers for a safetensors file.",
         )
-    rest: dict[str, Any] = json.loads((folder / _REST_FILE).read_text(encoding="utf-8"))
-    return load((folder / _TENSORS_FILE).read_bytes()), rest
+    rest: dict[str, Any] = json.loads((folder / REST_FILE).read_text(encoding="utf-8"))
+    return load((folder / TENSORS_FILE).read_bytes()), rest
 
 
 def _watch(child: subprocess.Popen[bytes], source: Path, limits: ReaderLimits, job: Job) -> None:
@@ -164,12 +163,16 @@ def _environment() -> dict[str, str]:
 
 
 def _unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors by the names they have in the bare model."""
+    """The tensors by the names they have in the bare model, which reports can print."""
     bare: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
         name = key
         while name.startswith(_WRAPPERS):
             name = name.partition(".")[2]
+        if not name.isprintable():
+            raise UnsafeWeights(
+                f"The name of a tensor, {name!a}, holds control characters.", hint="The file is made to do harm."
+            )
         if name in bare:
             raise IncompatibleWeights(
                 f"The file holds {name} twice, with and without a prefix.", hint="Save the bare model's state dict."

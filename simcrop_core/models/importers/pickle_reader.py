@@ -28,7 +28,7 @@ TENSORS_FILE = "tensors.safetensors"
 REST_FILE = "rest.json"
 REFUSAL_FILE = "refusal.json"
 
-CONTAINERS = ("model", "state_dict")
+_CONTAINERS = ("model", "state_dict")
 _ZIP_START = b"PK\x03\x04"
 _PICKLE_START = b"\x80"
 _DEEPEST, _MOST_VALUES, _LONGEST_TEXT = 2, 2000, 500
@@ -69,7 +69,6 @@ def read_pickle(source: Path, folder: Path) -> None:
     beside = {} if container == "" else {key: value for key, value in stored.items() if key != container}
     budget = [_MOST_VALUES]
     rest = {
-        "container": container,
         "values": {str(key): _plain(value, _DEEPEST, budget) for key, value in beside.items()},
         "not_tensors": sorted(str(key) for key, value in model.items() if not isinstance(value, torch.Tensor)),
     }
@@ -111,7 +110,8 @@ def _load(source: Path, *, mapped: bool) -> Any:
             return torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as fault:
         found = _FORBIDDEN_GLOBAL.search(str(fault))
-        what = f"names {found[1]}, which is neither a tensor nor a plain value" if found else "is not a plain pickle"
+        # As a literal: a name may hold what a terminal takes for commands.
+        what = f"names {found[1]!a}, which is neither a tensor nor a plain value" if found else "is not a plain pickle"
         raise UnsafeWeights(f"{source.name} {what}. Nothing of it was run.", hint=_NOT_TENSORS_HINT) from fault
     # A damaged pickle is a program with typing errors, and stumbles in as many ways.
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as fault:
@@ -121,7 +121,7 @@ def _load(source: Path, *, mapped: bool) -> Any:
 def _find_model(stored: Any) -> tuple[str, Mapping[Any, Any]]:
     """The model's tensors, and under which key they were ("" for the file's top level)."""
     if isinstance(stored, Mapping):
-        for container in CONTAINERS:
+        for container in _CONTAINERS:
             if isinstance(stored.get(container), Mapping):
                 return container, stored[container]
         if any(isinstance(value, torch.Tensor) for value in stored.values()):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-import pytest
 import torch
 
 from simcrop_core.imaging.heatmap import ColourScale
-from simcrop_core.inference.engine import Engine
 from simcrop_core.models.config import PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.unetr import UNETR
@@ -42,10 +40,8 @@ def find_bright(model):
     return model
 
 
-@pytest.fixture(scope="session")
-def bright_finder(tmp_path_factory):
+def write_bright_finder(folder):
     """A weights folder: the hand-set grounding network, and a tiny UNETR with random weights."""
-    folder = tmp_path_factory.mktemp("bright-finder")
     config = BRIGHT
     metadata = WeightsMetadata(
         name="bright-finder",
@@ -70,9 +66,3 @@ def bright_finder(tmp_path_factory):
             tasks={"lungs": (1, 2, 3), "chest": tuple(range(1, 9))},
         ),
     )
-    return folder
-
-
-@pytest.fixture(scope="session")
-def engine(bright_finder):
-    return Engine(str(bright_finder), "cpu")

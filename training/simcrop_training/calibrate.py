@@ -1,0 +1,111 @@
+"""What turns trained grounding weights into ones to ship: thresholds, colour scale, and the reference sentences."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from simcrop_core.imaging.heatmap import ColourScale
+from simcrop_core.inference.features import PatchFeatures
+from simcrop_core.inference.grounding import ground
+from simcrop_core.models.checksum import sentences_sha256
+from simcrop_core.models.grounding import GroundingModel
+from simcrop_core.models.registry import resolve_weights
+from simcrop_core.models.weights import (
+    REFERENCE_KEY,
+    Thresholds,
+    load_grounding_model,
+    load_weights,
+    save_weights,
+)
+from simcrop_core.text.encoder import TextEncoder, load_text_encoder
+from simcrop_core.text.reference import reference_sentences
+from simcrop_training.data.sample import Sample, load_sample
+
+# Of sentences about what is not there, one in twenty may be called located, and one in five weak.
+_LOCATED, _WEAK = 0.95, 0.80
+# The strongest colour is reached by the better half of the peaks of what is there.
+_STRONGEST = 0.50
+
+
+def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str, float]:
+    """Measure scores on held-out samples and write the weights again with what they say.
+
+    Args:
+        weights: a grounding file that `simcrop-train run` exported.
+        held_out: stored samples that the training never saw.
+        output: the file to write.
+
+    Returns:
+        Rates on the same samples, which the metadata keeps among its metrics.
+
+    Raises:
+        IncompatibleWeights: no grounding weights.
+        CannotWrite: the output folder is not writable or the disk is full.
+    """
+    model, metadata, _ = load_grounding_model(resolve_weights(weights))
+    encoder = load_text_encoder(model.config.text)
+    present, absent, peaks = _scores(model, map(load_sample, held_out), encoder)
+    thresholds = Thresholds(*(round(float(np.quantile(absent, q)), 4) for q in (_LOCATED, _WEAK)))
+    scale = ColourScale(thresholds.weak, round(float(np.quantile(peaks, _STRONGEST)), 4))
+    rates = {
+        "present_located": float((present >= thresholds.located).mean()),
+        "present_weak_or_located": float((present >= thresholds.weak).mean()),
+        "absent_not_located": float((absent < thresholds.weak).mean()),
+    }
+    with torch.inference_mode():
+        reference_RC = model.project(encoder.encode(reference_sentences()))
+    tensors, _ = load_weights(weights)
+    provenance = dataclasses.replace(
+        metadata.provenance, metrics={**metadata.provenance.metrics, **{k: round(v, 4) for k, v in rates.items()}}
+    )
+    save_weights(
+        output,
+        {**tensors, REFERENCE_KEY: reference_RC},
+        dataclasses.replace(
+            metadata,
+            thresholds=thresholds,
+            colour_scale=scale,
+            provenance=provenance,
+            reference_sha256=sentences_sha256(reference_sentences()),
+        ),
+        half_precision=True,
+    )
+    return rates
+
+
+@torch.inference_mode()
+def _scores(
+    model: GroundingModel, samples: Iterable[Sample], encoder: TextEncoder
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Scores of what is there, scores of what is not, and the highest cosines of what is there."""
+    present: list[float] = []
+    absent: list[float] = []
+    peaks: list[float] = []
+    for sample in samples:
+        answer = ground(
+            _features(model, sample),
+            model.project(encoder.encode([truth.text for truth in sample.truths])),
+            top_k=model.config.top_k,
+        )
+        highest_S = answer.maps_SN.amax(dim=1)
+        for truth, score, highest in zip(sample.truths, answer.scores_S, highest_S, strict=True):
+            (present if len(truth.cells) else absent).append(float(score))
+            if len(truth.cells):
+                peaks.append(float(highest))
+    return np.array(present), np.array(absent), np.array(peaks)
+
+
+def _features(model: GroundingModel, sample: Sample) -> PatchFeatures:
+    """The features of one stored frame; where it is in the patient does not matter here."""
+    low, high = model.config.frame.hu_window
+    image = torch.from_numpy(sample.image).float().sub((low + high) / 2).div((high - low) / 2).clamp(-1, 1)
+    features_NC = model.encode(image[None, None])[0]
+    return PatchFeatures(
+        features_NC, model.config.vision.grid, np.eye(4), torch.ones(len(features_NC), dtype=torch.bool), (24.0,) * 3
+    )
