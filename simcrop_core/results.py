@@ -199,6 +199,7 @@ class ModelTimes:
         sentence_ms: one sentence on a scan that is already encoded, text embedding included.
         encode_s: one frame through the image encoder.
         read_frame_s: from the file to the model frame.
+        read_frame_mb: how much the process grew meanwhile, 2²⁰ bytes.
         segment_s: a 336 mm cube.
         peak_mb: the largest resident memory of the process that measured all of these, 2²⁰ bytes.
         encode_cosine_to_float32: least cosine of a patch feature with the same in float32; None where not compared.
@@ -207,6 +208,7 @@ class ModelTimes:
     sentence_ms: Percentiles
     encode_s: float
     read_frame_s: float
+    read_frame_mb: float
     segment_s: float
     peak_mb: float
     encode_cosine_to_float32: float | None = None

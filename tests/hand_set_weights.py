@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import torch
 
@@ -12,6 +13,7 @@ from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.models.weights import Provenance, Thresholds, WeightsMetadata, save_weights
 
+ROOT = Path(__file__).parents[1]
 PROVENANCE = Provenance(licence="test", trained_on="nothing: set by hand", synthetic=True)
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from simcrop_core.benchmark import peers
+from simcrop_core.benchmark.clock import growth_mb, median_seconds, percentiles, seconds
 from simcrop_core.imaging.frame import frame_volume
 from simcrop_core.imaging.read import read_volume
 from simcrop_core.imaging.volume import Volume
@@ -34,32 +33,14 @@ from simcrop_core.text.encoder import MINILM, SentenceEncoder
 from simcrop_core.text.reference import reference_sentences
 from simcrop_core.text.report import parse_sentence
 
-REPEATS = 3
-CUBE_SPACING_MM = (1.5, 1.5, 3.0)
-
-
-def timed(work: Callable[[], object], repeats: int = REPEATS, *, warm_up: bool = True) -> float:
-    """Median seconds of some runs, after one that is not counted."""
-    runs = []
-    for run in range(repeats + int(warm_up)):
-        start = time.perf_counter()
-        work()
-        if run >= int(warm_up):
-            runs.append(time.perf_counter() - start)
-    return round(statistics.median(runs), 4)
-
-
-def percentiles(milliseconds: list[float]) -> dict[str, float]:
-    """The median and the 95th percentile, ms."""
-    p50, p95 = np.percentile(milliseconds, [50, 95])
-    return {"p50": round(float(p50), 2), "p95": round(float(p95), 2)}
-
 
 def measure_small(device_name: Any, scan: Path) -> dict[str, Any]:
     """The packaged weights, end to end: from file to frame, encoding, sentences never seen before, segmentation."""
     engine = Engine(device=device_name)
+    frame_config = engine.config.frame
+    read_frame_mb = growth_mb(lambda: frame_volume(read_volume(scan), frame_config))
     session = Session.open(scan, engine)
-    encode_s = timed(lambda: encode_frame(engine.grounding_model, session.frame, Job()))
+    encode_s = median_seconds(lambda: encode_frame(engine.grounding_model, session.frame, Job()))
     session.ground([parse_sentence("A first sentence, to warm up.")])
     sentence_ms = []
     for sentence in reference_sentences()[:60]:
@@ -71,7 +52,8 @@ def measure_small(device_name: Any, scan: Path) -> dict[str, Any]:
     return {
         "sentence_ms": percentiles(sentence_ms),
         "encode_s": encode_s,
-        "read_frame_s": timed(lambda: frame_volume(read_volume(scan), engine.config.frame)),
+        "read_frame_s": median_seconds(lambda: frame_volume(read_volume(scan), frame_config)),
+        "read_frame_mb": read_frame_mb,
         "segment_s": timed(
             lambda: segment_volume(engine.segmentation_model, cube, names, job=Job(), warn=_fail), repeats=1
         ),
@@ -83,6 +65,7 @@ def measure_base(device_name: Any, scan: Path) -> dict[str, Any]:
     torch.manual_seed(0)
     device = resolve_device(device_name)
     config = PRESETS["base"]
+    read_frame_mb = growth_mb(lambda: frame_volume(read_volume(scan), config.frame))
     model = GroundingModel(config).eval()
     frame = frame_volume(read_volume(scan), config.frame)
     exact = encode_frame(model, frame, Job())
@@ -93,10 +76,11 @@ def measure_base(device_name: Any, scan: Path) -> dict[str, Any]:
     cube = _cube(read_volume(scan))
     return {
         "sentence_ms": percentiles(_base_sentence_ms(features, config.top_k)),
-        "encode_s": timed(lambda: encode_frame(model, frame, Job())),
+        "encode_s": median_seconds(lambda: encode_frame(model, frame, Job())),
         "encode_cosine_to_float32": round(_least_cosine(features.features_NC, exact.features_NC), 6),
-        "read_frame_s": timed(lambda: frame_volume(read_volume(scan), config.frame)),
-        "segment_s": timed(lambda: segment_volume(unetr, cube, names, job=Job(), warn=_fail), repeats=1),
+        "read_frame_s": median_seconds(lambda: frame_volume(read_volume(scan), config.frame)),
+        "read_frame_mb": read_frame_mb,
+        "segment_s": round(seconds(lambda: segment_volume(unetr, cube, names, job=Job(), warn=_fail)), 3),
     }
 
 

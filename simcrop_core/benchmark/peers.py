@@ -6,8 +6,6 @@ small convolution a patch, float32, windows that overlap by half; the rest is ar
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from monai.transforms.spatial.array import Orientation, Spacing
 from monai.transforms.utility.array import EnsureChannelFirst
 from torch import Tensor
 
+from simcrop_core.benchmark.clock import growth_mb, median_seconds, seconds
 from simcrop_core.imaging.frame import frame_volume
 from simcrop_core.imaging.frame_config import FrameConfig
 from simcrop_core.imaging.read import read_volume
@@ -73,10 +72,12 @@ def measure_peers(device_name: str, scan: Path) -> dict[str, Any]:
     """The released network in float32 and MONAI's pipeline, on the same scan; always on the CPU's own threads."""
     device = torch.device("cuda" if device_name == "cuda" else "cpu")
     torch.manual_seed(0)
+    read_frame_mb = growth_mb(lambda: monai_frame()(str(scan)))
     frame = frame_volume(read_volume(scan), MONAI_FRAME)
     image = torch.from_numpy(frame.images_THWD)[:, None].to(device)
     return {
-        "read_frame_s": _median(lambda: monai_frame()(str(scan))),
+        "read_frame_s": median_seconds(lambda: monai_frame()(str(scan))),
+        "read_frame_mb": read_frame_mb,
         "read_frame_mean_difference_in_body": _difference(scan, frame.images_THWD[0]),
         "encode_s": _encode_s(image),
         "segment_s": _segment_s(image),
@@ -94,23 +95,11 @@ def _encode_s(image: Tensor) -> float:
     vision = VisionTransformer(PRESETS["base"].vision).eval().to(image.device)
     vision.patch_embed = PatchByPatchEmbedding(vision.patch_embed)  # type: ignore[assignment]
     with torch.inference_mode():
-        return _median(lambda: vision.patch_features(image))
+        return median_seconds(lambda: vision.patch_features(image))
 
 
 def _segment_s(image: Tensor) -> float:
     config = SEGMENTATION_PRESETS["base"]
     unetr = UNETR(config).eval().to(image.device)
     with torch.inference_mode():
-        start = time.perf_counter()
-        sliding_window_inference(image, config.window, 1, unetr, overlap=0.5)
-        return round(time.perf_counter() - start, 3)
-
-
-def _median(work: Callable[[], object], repeats: int = 3) -> float:
-    work()
-    runs = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        runs.append(time.perf_counter() - start)
-    return round(statistics.median(runs), 4)
+        return round(seconds(lambda: sliding_window_inference(image, config.window, 1, unetr, overlap=0.5)), 3)

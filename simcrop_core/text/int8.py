@@ -8,6 +8,7 @@ import torch
 
 _GROUP = 64
 _SCALE = ".scale"
+_LEAST_SCALE = 2.0**-24  # the smallest number float16 has
 
 
 def quantise(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -29,7 +30,7 @@ def quantise(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             continue
         groups = _grouped(tensor.float())
         scale = (groups.abs().amax(dim=2) / 127).half()
-        steps = groups / scale.float().clamp_min(torch.finfo(torch.float16).tiny)[..., None]
+        steps = groups / scale.float().clamp_min(_LEAST_SCALE)[..., None]
         stored[name] = steps.round().clamp(-127, 127).to(torch.int8).flatten(1)
         stored[name + _SCALE] = scale
     return stored

@@ -8,13 +8,13 @@ from simcrop_core.text.int8 import dequantise, quantise
 
 
 @settings(max_examples=40, deadline=None)
-@given(rows=st.integers(1, 5), groups=st.integers(1, 4), scale=st.floats(1e-3, 1e2), seed=st.integers(0, 2**31))
+@given(rows=st.integers(1, 5), groups=st.integers(1, 4), scale=st.floats(1e-6, 1e2), seed=st.integers(0, 2**31))
 def test_no_value_moves_by_more_than_its_rounding(rows, groups, scale, seed):
-    """Half a step of its group, and what float16 takes from the scale (2⁻¹¹ of the value) on top."""
+    """Half a step of its group, and on top what float16 takes from the scale: 2⁻¹¹ of it, or 2⁻²⁵ where it is tiny."""
     matrix = torch.randn(rows, 64 * groups, generator=torch.Generator().manual_seed(seed)) * scale
     back = dequantise(quantise({"w": matrix}))["w"]
     largest = matrix.reshape(rows, groups, 64).abs().amax(dim=2).repeat_interleave(64, dim=1)
-    assert ((back - matrix).abs() <= largest * (0.5 / 127 + 2**-10)).all()
+    assert ((back - matrix).abs() <= largest * (0.5 / 127 + 2**-10) + 127 * 2**-24).all()
 
 
 def test_a_matrix_shrinks_to_a_quarter_and_vectors_stay():

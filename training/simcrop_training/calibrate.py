@@ -29,8 +29,8 @@ from simcrop_training.data.sample import Sample, load_sample
 
 # Of sentences about what is not there, one in twenty may be called located, and one in five weak.
 _LOCATED, _WEAK = 0.95, 0.80
-# The strongest colour is reached by the better half of the peaks of what is there.
-_STRONGEST = 0.50
+# The strongest colour is reached by one in four peaks of what is there.
+_STRONGEST = 0.75
 
 
 def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str, float]:
@@ -52,7 +52,7 @@ def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str
     encoder = load_text_encoder(model.config.text)
     present, absent, peaks = _scores(model, map(load_sample, held_out), encoder)
     thresholds = Thresholds(*(round(float(np.quantile(absent, q)), 4) for q in (_LOCATED, _WEAK)))
-    scale = ColourScale(thresholds.weak, round(float(np.quantile(peaks, _STRONGEST)), 4))
+    scale = ColourScale(thresholds.located, round(float(np.quantile(peaks, _STRONGEST)), 4))
     rates = {
         "present_located": float((present >= thresholds.located).mean()),
         "present_weak_or_located": float((present >= thresholds.weak).mean()),
