@@ -35,12 +35,13 @@ def percentiles(milliseconds: list[float]) -> dict[str, float]:
 def growth_mb(work: Callable[[], object]) -> float:
     """How much the process grew at most while working, 2²⁰ bytes; call it before anything large was freed."""
     process, done = psutil.Process(), threading.Event()
-    before = peak = process.memory_info().rss
+    before = int(process.memory_info().rss)
+    peak = before
 
     def watch() -> None:
         nonlocal peak
         while not done.wait(_SAMPLED_EVERY_S):
-            peak = max(peak, process.memory_info().rss)
+            peak = max(peak, int(process.memory_info().rss))
 
     watcher = threading.Thread(target=watch)
     watcher.start()

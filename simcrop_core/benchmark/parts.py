@@ -18,7 +18,7 @@ from simcrop_core.benchmark.clock import growth_mb, median_seconds, percentiles,
 from simcrop_core.imaging.frame import frame_volume
 from simcrop_core.imaging.read import read_volume
 from simcrop_core.imaging.volume import Volume
-from simcrop_core.inference.device import compute_dtype, resolve_device
+from simcrop_core.inference.device import compute_dtype, prepared, resolve_device
 from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.features import PatchFeatures, encode_frame
 from simcrop_core.inference.grounding import ground
@@ -54,8 +54,8 @@ def measure_small(device_name: Any, scan: Path) -> dict[str, Any]:
         "encode_s": encode_s,
         "read_frame_s": median_seconds(lambda: frame_volume(read_volume(scan), frame_config)),
         "read_frame_mb": read_frame_mb,
-        "segment_s": timed(
-            lambda: segment_volume(engine.segmentation_model, cube, names, job=Job(), warn=_fail), repeats=1
+        "segment_s": round(
+            seconds(lambda: segment_volume(engine.segmentation_model, cube, names, job=Job(), warn=_fail)), 3
         ),
     }
 
@@ -71,7 +71,7 @@ def measure_base(device_name: Any, scan: Path) -> dict[str, Any]:
     exact = encode_frame(model, frame, Job())
     model.vision.to(device, compute_dtype(device))
     features = encode_frame(model, frame, Job())
-    unetr = UNETR(SEGMENTATION_PRESETS["base"]).eval().to(device, compute_dtype(device))
+    unetr = prepared(UNETR(SEGMENTATION_PRESETS["base"]).eval(), device)
     names = dict(enumerate(SEGMENTATION_PRESETS["base"].labels))
     cube = _cube(read_volume(scan))
     return {

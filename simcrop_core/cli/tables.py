@@ -15,7 +15,7 @@ _EVIDENCE_STYLE = {"located": "green", "weak": "yellow"}
 
 def say_grounding(result: GroundResult, folder: Path) -> None:
     """A row a sentence, and where the pictures are."""
-    table = Table("sentence", "evidence", "score", "rank", "peak R, A, S mm (± 12)", box=None, header_style="bold")
+    table = Table("sentence", "evidence", "score", "rank", "peak R, A, S", box=None, header_style="bold")
     for sentence in result.sentences:
         style = _EVIDENCE_STYLE.get(sentence.evidence or "", "dim")
         table.add_row(
@@ -25,7 +25,10 @@ def say_grounding(result: GroundResult, folder: Path) -> None:
             "–" if sentence.rank is None else f"{sentence.rank[0]} of {sentence.rank[1]}",
             _peak(sentence),
         )
+    for column in table.columns[1:]:
+        column.no_wrap = True
     out.print(table)
+    out.print("Peaks are centres of patches, in mm: no finer than ± 12 mm.", style="dim")
     say_passport(result.passport)
     out.print(f"Page with every picture: {escape(str(folder / 'report.html'))}", soft_wrap=True)
 

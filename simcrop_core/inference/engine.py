@@ -11,7 +11,7 @@ from torch import Tensor
 
 from simcrop_core.errors import TaskNotSupported
 from simcrop_core.imaging.heatmap import ColourScale
-from simcrop_core.inference.device import compute_dtype, resolve_device
+from simcrop_core.inference.device import compute_dtype, prepared, resolve_device
 from simcrop_core.models.config import ModelConfig
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.registry import STARTER, WeightsFolder, resolve_weights
@@ -95,7 +95,7 @@ class Engine:
     def _segmentation(self) -> tuple[UNETR, WeightsMetadata]:
         model, metadata = load_segmentation_model(self.folder)
         model.eval().requires_grad_(False)
-        return model.to(self.device, compute_dtype(self.device)), metadata
+        return prepared(model, self.device), metadata
 
     @property
     def segmentation_model(self) -> UNETR:

@@ -18,7 +18,7 @@ from simcrop_core.imaging.affine import Affine
 from simcrop_core.imaging.lattice import Lattice, lattice_of
 from simcrop_core.imaging.resample import resample_box
 from simcrop_core.imaging.volume import Volume
-from simcrop_core.inference.device import compute_dtype, is_out_of_memory
+from simcrop_core.inference.device import is_out_of_memory, prepared
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.progress import Job
 
@@ -91,7 +91,7 @@ def _window_scores(model: UNETR, image_HWD: Tensor, job: Job, warn: Callable[[st
             warn(f"The {device.type} device ran out of memory: going on with {at_once} windows at once.")
         elif device.type != "cpu":
             device = torch.device("cpu")
-            model.to(device, compute_dtype(device))
+            prepared(model, device)
             warn("The device ran out of memory: going on with the CPU.")
         else:
             raise OutOfMemory(

@@ -108,7 +108,8 @@ def _read(clause: str) -> Polarity | None:
     if not mentions:
         if doubts_before or doubts_after:
             readings.add("uncertain")
-        elif denials_before or [span for span in denials_after if clause[slice(*span)] != "absent"]:
+        # An absent organ is a finding: "the gallbladder is absent".
+        elif denials_before or any(not clause[start:end].endswith("absent") for start, end in denials_after):
             readings.add("negated")
     if normal:
         readings.add("normal")

@@ -39,7 +39,7 @@ def schema_of(name):
 
 @pytest.fixture(scope="session")
 def examples(grounding, segmentation):
-    times = ModelTimes(Percentiles(12.0, 15.5), 0.9, 0.4, 11.0, 1800)
+    times = ModelTimes(Percentiles(12.0, 15.5), 0.9, 0.4, 210.0, 11.0, 1800)
     peaks = [DemoPeak("A mass.", "mass", "located", 3.0, 80.0), DemoPeak("No effusion.", None, None, None, None)]
     return {
         "ground": grounding,

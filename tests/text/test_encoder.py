@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +19,8 @@ from simcrop_core.text.bert import BertConfig as OurBertConfig
 from simcrop_core.text.bert import bert_from_hugging_face
 from simcrop_core.text.encoder import load_text_encoder
 
-_WORDS = (
-    "no pleural effusion nodule in the right left upper lower lobe lingula mass of is seen . , mm 6 ##s ##ar".split()
-)  # noqa: SIM905
+_WORDS = ["no", "pleural", "effusion", "nodule", "in", "the", "right", "left", "upper", "lower", "lobe", "lingula", "mass"]
+_WORDS += ["of", "is", "seen", ".", ",", "mm", "6", "##s", "##ar"]
 _SENTENCES = [
     "No pleural effusion.",
     "Nodule in the LINGULA.",
@@ -202,8 +202,6 @@ _FIND = "import sys; from simcrop_core.text.hub import find_text_model; print(fi
 
 def _find_offline(name: str, cache: Path) -> subprocess.CompletedProcess[str]:
     """In a process of its own: huggingface_hub reads these settings once, when it is imported."""
-    import os
-
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(cache)}
     return subprocess.run(
         [sys.executable, "-c", _FIND, name], env=environment, capture_output=True, text=True, check=False, timeout=120
