@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from hand_set_weights import write_bright_finder
 
 from simcrop_core.inference.engine import Engine
+
+# Tests use small tensors, on which a second thread mostly waits.
+torch.set_num_threads(1)
 
 _DATA = Path(os.environ.get("SIMCROP_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

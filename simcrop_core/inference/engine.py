@@ -12,6 +12,7 @@ from torch import Tensor
 from simcrop_core.errors import TaskNotSupported
 from simcrop_core.imaging.heatmap import ColourScale
 from simcrop_core.inference.device import compute_dtype, prepared, resolve_device
+from simcrop_core.models.checksum import sentences_sha256
 from simcrop_core.models.config import ModelConfig
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.registry import STARTER, WeightsFolder, resolve_weights
@@ -87,9 +88,12 @@ class Engine:
 
     @cached_property
     def reference_embeddings(self) -> Tensor:
-        """(500, C) embeddings of the reference sentences: from the weights file, else computed here."""
-        stored = self._grounding[2]
-        return self.embed(reference_sentences()) if stored is None else stored.float()
+        """(500, C) embeddings of the reference sentences: from the weights file if it has these, else computed here."""
+        _, metadata, stored = self._grounding
+        sentences = reference_sentences()
+        if stored is None or metadata.reference_sha256 != sentences_sha256(sentences):
+            return self.embed(sentences)
+        return stored.float()
 
     @cached_property
     def _segmentation(self) -> tuple[UNETR, WeightsMetadata]:

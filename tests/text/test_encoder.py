@@ -19,7 +19,21 @@ from simcrop_core.text.bert import BertConfig as OurBertConfig
 from simcrop_core.text.bert import bert_from_hugging_face
 from simcrop_core.text.encoder import load_text_encoder
 
-_WORDS = ["no", "pleural", "effusion", "nodule", "in", "the", "right", "left", "upper", "lower", "lobe", "lingula", "mass"]
+_WORDS = [
+    "no",
+    "pleural",
+    "effusion",
+    "nodule",
+    "in",
+    "the",
+    "right",
+    "left",
+    "upper",
+    "lower",
+    "lobe",
+    "lingula",
+    "mass",
+]
 _WORDS += ["of", "is", "seen", ".", ",", "mm", "6", "##s", "##ar"]
 _SENTENCES = [
     "No pleural effusion.",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from simcrop_core.errors import NothingToGround
@@ -155,3 +157,13 @@ def test_a_report_that_says_nothing_has_no_statement(text):
 def test_an_empty_sentence_is_refused():
     with pytest.raises(NothingToGround):
         parse_sentence(" \n")
+
+
+@pytest.mark.parametrize(
+    "word", ["no significant ", "right upper, ", "that do not reach ", "image ", "(", "ct is ", "1. A "]
+)
+def test_a_page_of_one_repeated_phrase_takes_no_time(word):
+    """No rule runs away on text it does not expect."""
+    start = time.process_time()
+    parse_report(word * 500)
+    assert time.process_time() - start < 3
