@@ -40,6 +40,8 @@ class Job:
             Cancelled: `cancel` was called.
         """
         if self._cancelled.is_set():
-            raise Cancelled(f"Stopped while: {stage}.", hint="Nothing was written. Run it again to start over.")
+            raise Cancelled(
+                f"Stopped while: {stage}.", hint="Files already written are whole. Run it again to start over."
+            )
         if self._report is not None:
             self._report(Progress(stage, done, total))

@@ -262,6 +262,7 @@ class DemoResult:
         segmentation: as of `simcrop segment --task chest`.
         peaks: a row a sentence.
         dice: label to Dice against the scan's labels, of the weights ("simcrop") and of the threshold ("threshold").
+        attribution: whose scan it is, and under which terms.
         page: path of the page with every picture.
         seconds: from reading the scan to the written page.
     """
@@ -272,6 +273,7 @@ class DemoResult:
     segmentation: SegmentResult
     peaks: list[DemoPeak]
     dice: dict[str, dict[str, float]]
+    attribution: str
     page: str
     seconds: float
     schema: str = DEMO_SCHEMA

@@ -95,11 +95,18 @@ def _encode_s(image: Tensor) -> float:
     vision = VisionTransformer(PRESETS["base"].vision).eval().to(image.device)
     vision.patch_embed = PatchByPatchEmbedding(vision.patch_embed)  # type: ignore[assignment]
     with torch.inference_mode():
-        return median_seconds(lambda: vision.patch_features(image))
+        # .cpu() waits for a GPU to be done.
+        return median_seconds(lambda: vision.patch_features(image).cpu())
 
 
 def _segment_s(image: Tensor) -> float:
     config = SEGMENTATION_PRESETS["base"]
     unetr = UNETR(config).eval().to(image.device)
     with torch.inference_mode():
-        return round(seconds(lambda: sliding_window_inference(image, config.window, 1, unetr, overlap=0.5)), 3)
+        return round(seconds(lambda: _windows(image, unetr).cpu()), 3)
+
+
+def _windows(image: Tensor, unetr: UNETR) -> Tensor:
+    scores = sliding_window_inference(image, unetr.config.window, 1, unetr, overlap=0.5)
+    assert isinstance(scores, Tensor), "one output, one tensor"
+    return scores

@@ -57,7 +57,7 @@ class Ground:
         with shown_progress() as job:
             session = Session.open(self.ct, engine, series=self.series, force=self.force, job=job)
             grounded = session.ground(statements, job)
-            folder = self.output or results_folder(session.volume.name)
+            folder = self.output or results_folder(self.ct)
             result = write_grounding(
                 folder,
                 session.volume,

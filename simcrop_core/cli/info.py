@@ -46,7 +46,7 @@ def _say(result: InfoResult) -> None:
         "spacing": " × ".join(f"{mm:.3g}" for mm in volume.spacing_mm) + " mm",
         "field of view": " × ".join(f"{mm:.0f}" for mm in result.field_of_view_mm) + " mm",
         "orientation": volume.orientation,
-        "HU percentiles": ", ".join(f"{p} %: {hu:.0f}" for p, hu in result.hu_percentiles.items()),
+        "HU percentiles": ", ".join(f"{p} %: {hu:.0f}" for p, hu in result.hu_percentiles.items()) or "no finite voxel",
         "lungs": _lungs(result),
     }
     table = Table(show_header=False, box=None)

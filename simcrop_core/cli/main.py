@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -53,6 +54,10 @@ Command = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `simcrop`. Exit code 0: done; 1: the input or the environment is at fault; 2: usage."""
+    for stream in (sys.stdout, sys.stderr):
+        # Windows writes redirected output in a code page that has neither "≥" nor "→".
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     command: Ground | Segment | Info | Weights | Bench | Demo = tyro.cli(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from simcrop_core.cli.console import say_json, say_warnings, shown_progress
 from simcrop_core.cli.options import CT, Flag, results_folder
@@ -17,8 +16,8 @@ class Segment:
 
     ct: CT
     """NIfTI, NRRD, MHA/MHD, a folder or zip of one DICOM series."""
-    task: Literal["lungs", "chest"] = "lungs"
-    """lungs: left, right, trachea; chest: those and the organs around them."""
+    task: str = "lungs"
+    """What to label, of the tasks the weights know. starter: lungs (left, right, trachea), chest (and organs)."""
     output: Path | None = None
     """.nii.gz, .nrrd or .mha file [default: simcrop-results/<name of the scan>/<task>.nii.gz]."""
     weights: str = "starter"
@@ -33,15 +32,17 @@ class Segment:
     def run(self) -> int:
         """Segment the scan and write the label map."""
         from simcrop_core.cli.tables import say_segmentation
-        from simcrop_core.export.nifti import write_labelmap
+        from simcrop_core.export.nifti import require_writable_format, write_labelmap
         from simcrop_core.inference.engine import Engine
         from simcrop_core.inference.session import Session
 
+        if self.output is not None:
+            require_writable_format(self.output)
         engine = Engine(self.weights, self.device)
         with shown_progress() as job:
             session = Session.open(self.ct, engine, series=self.series, job=job)
             labels = session.segment(self.task, job)
-            output = self.output or results_folder(session.volume.name) / f"{self.task}.nii.gz"
+            output = self.output or results_folder(self.ct) / f"{self.task}.nii.gz"
             write_labelmap(output, labels.voxels, labels.affine, labels.names)
         result = session.segment_result(labels, output)
         say_warnings(result.warnings)

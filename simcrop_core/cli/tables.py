@@ -17,10 +17,9 @@ def say_grounding(result: GroundResult, folder: Path) -> None:
     """A row a sentence, and where the pictures are."""
     table = Table("sentence", "evidence", "score", "rank", "peak R, A, S", box=None, header_style="bold")
     for sentence in result.sentences:
-        style = _EVIDENCE_STYLE.get(sentence.evidence or "", "dim")
         table.add_row(
             escape(sentence.text),
-            f"[{style}]{sentence.evidence or '–'}[/]",
+            _evidence(sentence),
             "–" if sentence.score is None else f"{sentence.score:.3f}",
             "–" if sentence.rank is None else f"{sentence.rank[0]} of {sentence.rank[1]}",
             _peak(sentence),
@@ -33,8 +32,15 @@ def say_grounding(result: GroundResult, folder: Path) -> None:
     out.print(f"Page with every picture: {escape(str(folder / 'report.html'))}", soft_wrap=True)
 
 
+def _evidence(sentence: SentenceResult) -> str:
+    """What the score means; of a finding said to be absent, "located" would read as its contrary."""
+    if sentence.polarity in ("negated", "normal"):
+        return f"[dim]{sentence.polarity}[/]"
+    return f"[{_EVIDENCE_STYLE.get(sentence.evidence or '', 'dim')}]{sentence.evidence or '–'}[/]"
+
+
 def _peak(sentence: SentenceResult) -> str:
-    if sentence.peak_ras_mm is None:
+    if sentence.peak_ras_mm is None or sentence.polarity in ("negated", "normal"):
         return "–"
     place = ", ".join(f"{mm:.0f}" for mm in sentence.peak_ras_mm)
     return f"{place} [yellow]side conflict[/]" if sentence.side_conflict else place
@@ -62,20 +68,20 @@ def say_demo(result: DemoResult, folder: Path) -> None:
     """Where each sentence peaked, the Dice of each label, and the page."""
     if result.synthetic:
         out.print("[yellow]Synthetic chest: these figures say nothing about real scans.[/]")
-    peaks = Table("sentence", "evidence", "speaks of", "peak → it, mm", "lung centre → it, mm", box=None)
-    for peak in result.peaks:
+    peaks = Table("sentence", "evidence", "peak R, A, S", "speaks of", "off by, mm", "lung centre", box=None)
+    for sentence, peak in zip(result.grounding.sentences, result.peaks, strict=True):
+        off, guess = _mm(peak.distance_mm), _mm(peak.lung_centre_mm)
         peaks.add_row(
-            escape(peak.text),
-            peak.evidence or "–",
-            peak.target or "nothing there",
-            _mm(peak.distance_mm),
-            _mm(peak.lung_centre_mm),
+            escape(peak.text), _evidence(sentence), _peak(sentence), peak.target or "nothing there", off, guess
         )
+    for column in peaks.columns[2:]:
+        column.no_wrap = True
     overlap = Table("label", "Dice", "Dice of the threshold baseline", box=None)
     for name, dice in result.dice.items():
         overlap.add_row(name, f"{dice['simcrop']:.3f}", f"{dice['threshold']:.3f}" if "threshold" in dice else "–")
     out.print(peaks, "", overlap, "")
     out.print(f"{result.seconds:.1f} s from the file to the page. Results in {escape(str(folder))}.", soft_wrap=True)
+    out.print(escape(result.attribution), style="dim", soft_wrap=True)
     out.print(f"Page with every picture: {escape(result.page)}", soft_wrap=True)
 
 

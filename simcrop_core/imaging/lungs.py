@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from simcrop_core.imaging.affine import apply
-from simcrop_core.imaging.lattice import Lattice, lattice_of
+from simcrop_core.imaging.lattice import Lattice, index_in, lattice_of
 from simcrop_core.imaging.volume import Volume
 
 GRID_MM = 4.0
@@ -34,19 +36,41 @@ class LungEstimate:
         mask: (x, y, z) bool on the coarse grid.
         affine: coarse grid → patient RAS, mm.
         volume_ml: of the mask.
-        midline_r_mm: the R coordinate of the spine; None where the scan holds only half a chest.
+        midline_r_mm: the R coordinate of the spine; None where it cannot be told or lies at the scan's edge.
+        half: the side that the scan holds, where the spine lies at its edge.
     """
 
     mask: NDArray[np.bool_]
     affine: NDArray[np.float64]
     volume_ml: float
     midline_r_mm: float | None
+    half: Literal["left", "right"] | None = None
 
     def box_ras_points(self) -> NDArray[np.float64]:
         """(8, 3) corners in RAS mm of the box around the lungs, along the coarse grid's axes."""
-        bounds = ndimage.find_objects(self.mask.astype(np.uint8))[0]
-        edges = [(s.start - 0.5, s.stop - 0.5) for s in bounds]
-        return apply(self.affine, [(x, y, z) for x in edges[0] for y in edges[1] for z in edges[2]])
+        return self._corners(self._bounds())
+
+    def chest_ras_points(self) -> NDArray[np.float64]:
+        """The same of the box as wide on both sides of the spine, as far as the scan reaches.
+
+        A lung that holds no air (effusion, collapse) is found by no threshold; where the other lung is, it is too.
+        """
+        bounds = self._bounds()
+        if self.midline_r_mm is not None:
+            centre = apply(self.affine, (bounds[0] + bounds[1]) / 2)
+            middle = float(index_in(self.affine, [self.midline_r_mm, centre[1], centre[2]])[0])
+            low, high = bounds[:, 0]
+            bounds[0, 0] = max(min(low, 2 * middle - high), -0.5)
+            bounds[1, 0] = min(max(high, 2 * middle - low), self.mask.shape[0] - 0.5)
+        return self._corners(bounds)
+
+    def _bounds(self) -> NDArray[np.float64]:
+        """(2, 3) low and high faces of the lung voxels, as grid indices."""
+        found = ndimage.find_objects(self.mask.astype(np.uint8))[0]
+        return np.array([[s.start - 0.5 for s in found], [s.stop - 0.5 for s in found]])
+
+    def _corners(self, bounds: NDArray[np.float64]) -> NDArray[np.float64]:
+        return apply(self.affine, list(itertools.product(*bounds.T)))
 
 
 def estimate_lungs(volume: Volume) -> LungEstimate | None:
@@ -63,7 +87,8 @@ def estimate_lungs(volume: Volume) -> LungEstimate | None:
     volume_ml = float(lungs.sum()) * VOXEL_ML
     if volume_ml < SMALLEST_LUNGS_ML:
         return None
-    return LungEstimate(lungs, lattice.affine, volume_ml, _midline(hu, lungs, body, lattice))
+    midline, half = _midline(hu, lungs, body, lattice)
+    return LungEstimate(lungs, lattice.affine, volume_ml, midline, half)
 
 
 def _nearest_voxels(volume: Volume, lattice: Lattice) -> NDArray[np.float32]:
@@ -77,7 +102,9 @@ def _nearest_voxels(volume: Volume, lattice: Lattice) -> NDArray[np.float32]:
 
 def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The largest connected part of a mask."""
-    labels, _ = ndimage.label(mask)
+    labels, count = ndimage.label(mask)
+    if count == 0:
+        return mask
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     largest: NDArray[np.bool_] = labels == sizes.argmax()
@@ -108,14 +135,18 @@ def _lung_parts(candidate: NDArray[np.bool_], hu: NDArray[np.float32]) -> NDArra
 
 def _midline(
     hu: NDArray[np.float32], lungs: NDArray[np.bool_], body: NDArray[np.bool_], lattice: Lattice
-) -> float | None:
-    """The middle of the spine and posterior ribs behind the lungs, as an R coordinate in mm."""
+) -> tuple[float | None, Literal["left", "right"] | None]:
+    """The middle of spine and posterior ribs behind the lungs, R mm; or the one side there is, if it is at the edge."""
     _, rows, slices = ndimage.find_objects(lungs.astype(np.uint8))[0]
     posterior = slice(0, (rows.start + rows.stop) // 2)
     bone = np.argwhere((hu > BONE_HU)[:, posterior, slices] & body[:, posterior, slices])
     if len(bone) == 0:
-        return None
+        return None, None
     middle = np.median(bone, axis=0)
     middle[2] += slices.start
-    edge = min(middle[0], lungs.shape[0] - 1 - middle[0]) * GRID_MM
-    return float(apply(lattice.affine, middle)[0]) if edge >= CUT_IN_HALF_MM else None
+    to_left, to_right = middle[0] * GRID_MM, (lungs.shape[0] - 1 - middle[0]) * GRID_MM
+    if min(to_left, to_right) >= CUT_IN_HALF_MM:
+        return float(apply(lattice.affine, middle)[0]), None
+    if max(to_left, to_right) < CUT_IN_HALF_MM:
+        return None, None
+    return None, "left" if to_left > to_right else "right"

@@ -34,8 +34,7 @@ def overview(path: Path, *, series: str | None = None, job: Job | None = None) -
         SimCroPError: the file cannot be read at all.
     """
     header = read_header(path, series=series, job=job)
-    volume = read_volume(path, series=series, job=job)
-    passport = _passport(volume)
+    volume, passport = _checked(read_volume(path, series=series, job=job))
     refused = any(finding.outcome == "refused" for finding in passport)
     lungs = None if refused else estimate_lungs(volume)
     box = (
@@ -52,17 +51,22 @@ def overview(path: Path, *, series: str | None = None, job: Job | None = None) -
     )
 
 
-def _passport(volume: Volume) -> list[PassportFinding]:
+def _checked(volume: Volume) -> tuple[Volume, list[PassportFinding]]:
+    """The volume as the passport leaves it, or as it was read where the passport refuses it."""
     try:
-        return check(volume)[1]
+        return check(volume)
     except SimCroPError as refusal:
-        return [*volume.findings, PassportFinding(refusal.code, "refused", refusal.message, refusal.hint)]
+        refused = PassportFinding(refusal.code, "refused", refusal.message, refusal.hint)
+        return volume, [*volume.findings, refused]
 
 
 def _hu_percentiles(volume: Volume) -> dict[str, float]:
     voxels = volume.voxels.ravel(order="K")
     sampled = voxels[:: max(1, voxels.size // _SAMPLED)]
-    values = np.percentile(sampled[np.isfinite(sampled)], _PERCENTILES)
+    finite = sampled[np.isfinite(sampled)]
+    if finite.size == 0:
+        return {}
+    values = np.percentile(finite, _PERCENTILES)
     return {str(p): round(float(v), 1) for p, v in zip(_PERCENTILES, values, strict=True)}
 
 

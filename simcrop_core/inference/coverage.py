@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from simcrop_core.imaging.affine import apply
@@ -10,16 +12,17 @@ from simcrop_core.imaging.lattice import index_in
 from simcrop_core.results import Side
 from simcrop_core.text.anatomy import Region
 
-# Where a region lies along the body: mm above the lung apices, or below the lung bases (usual adult anatomy). A level
-# must be in the covered part of the scan for a sentence about that region to be looked for.
+# Where a region begins along the body: mm above the lung apices, or below the lung bases (usual adult anatomy; the
+# domes of liver and spleen stand higher than the deepest lung). That level must be in the covered part of the scan for
+# a sentence about the region to be looked for.
 _ABOVE_APEX_MM: dict[Region, float] = {"head": 130.0, "neck": 15.0}
-_BELOW_BASE_MM: dict[Region, float] = {"upper abdomen": 10.0, "kidneys": 70.0, "lower abdomen": 250.0}
-# Less lung than this on one side of the spine is no lung to look into.
-_LEAST_LUNG_SHARE = 0.05
+_BELOW_BASE_MM: dict[Region, float] = {"upper abdomen": -20.0, "kidneys": 70.0, "lower abdomen": 250.0}
+# Less than this beside the spine holds no lung to look into.
+_LEAST_SIDE_MM = 40.0
 
 
 def covers(frame: FrameVolume, region: Region | None, side: Side | None) -> bool:
-    """Whether the covered box holds the body region, and lung on the side, that a sentence names.
+    """Whether the covered box holds the body region, and the side of the chest, that a sentence names.
 
     Without a lung estimate nothing is known of the patient, and everything counts as covered.
     """
@@ -49,14 +52,20 @@ def _covers_level(frame: FrameVolume, region: Region | None) -> bool:
 
 
 def _covers_side(frame: FrameVolume, side: Side | None) -> bool:
-    """Whether there is lung on that side of the spine; unknown where the scan holds half a chest."""
+    """Whether frame and scan reach to that side of the spine, with air in the lung there or not."""
     assert frame.lungs is not None
-    midline = frame.lungs.midline_r_mm
-    if side not in ("left", "right") or midline is None:
+    if side not in ("left", "right"):
         return True
-    r_mm = apply(frame.lungs.affine, np.argwhere(frame.lungs.mask))[:, 0]
-    share = float((r_mm < midline).mean()) if side == "left" else float((r_mm > midline).mean())
-    return share >= _LEAST_LUNG_SHARE
+    if frame.lungs.half is not None:
+        return side == frame.lungs.half
+    if frame.lungs.midline_r_mm is None:
+        return True
+    last = np.asarray(frame.lattice.shape) - 1
+    scan_r_mm = apply(frame.lattice.affine, list(itertools.product(*((0.0, float(end)) for end in last))))[:, 0]
+    (box_low, _, _), (box_high, _, _) = frame.box_ras_mm
+    if side == "left":
+        return frame.lungs.midline_r_mm - max(box_low, float(scan_r_mm.min())) >= _LEAST_SIDE_MM
+    return min(box_high, float(scan_r_mm.max())) - frame.lungs.midline_r_mm >= _LEAST_SIDE_MM
 
 
 def on_the_other_side(frame: FrameVolume, side: Side | None, peak_r_mm: float, patch_mm: float) -> bool:

@@ -31,7 +31,7 @@ def compute_dtype(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
-        native = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        native = torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     else:
         native = False
     return torch.bfloat16 if native else torch.float32
@@ -46,11 +46,15 @@ def prepared(unetr: UNETR, device: torch.device) -> UNETR:
     dtype = compute_dtype(device)
     unetr.to(device, dtype)
     if device.type == "cpu" and dtype == torch.bfloat16:
-        unetr.to(memory_format=torch.channels_last_3d)
+        unetr.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return unetr
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch failed for want of memory (its CPU and MPS allocators raise a plain RuntimeError)."""
-    message = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in message or "can't allocate memory" in message
+# What torch's allocators and CUDA's libraries say when memory is short; only CUDA's raise a class of their own.
+_OUT_OF_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
+
+
+def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """Whether torch or numpy failed for want of memory."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(w in words for w in _OUT_OF_MEMORY_WORDS)

@@ -53,6 +53,14 @@ class Engine:
         model.image_projection.to(self.device, compute_dtype(self.device))
         return model, metadata, reference
 
+    def grounding_model_on_cpu(self) -> GroundingModel:
+        """Another copy for a scan that the device has no room for; the engine's own stays where it is."""
+        model = load_grounding_model(self.folder)[0].eval().requires_grad_(False)
+        cpu = torch.device("cpu")
+        model.vision.to(dtype=compute_dtype(cpu))
+        model.image_projection.to(dtype=compute_dtype(cpu))
+        return model
+
     @property
     def grounding_model(self) -> GroundingModel:
         """The image encoder and projections."""

@@ -69,6 +69,10 @@ def _region_scores(features_NC: Tensor, sentences_SC: Tensor, maps_SN: Tensor, t
 
 
 def ranks(scores_S: Tensor, reference_scores_R: Tensor) -> list[tuple[int, int]]:
-    """Each sentence's place among the reference sentences on the same scan: (1, 500) beats them all."""
+    """Each sentence's place among the reference sentences on the same scan.
+
+    (1, 500) is above them all, (500, 500) below all or all but one.
+    """
     better = (reference_scores_R[None, :] > scores_S[:, None]).sum(dim=1)
-    return [(int(place) + 1, len(reference_scores_R)) for place in better]
+    out_of = len(reference_scores_R)
+    return [(min(int(place) + 1, out_of), out_of) for place in better]

@@ -83,7 +83,7 @@ def _window_scores(model: UNETR, image_HWD: Tensor, job: Job, warn: Callable[[st
     while True:
         try:
             return _slide(model, image_HWD, at_once, job)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
         if at_once > 1:

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from simcrop_core.errors import NothingToGround
+from simcrop_core.errors import NothingToGround, OutOfMemory
 from simcrop_core.imaging.frame import FrameVolume, frame_volume
 from simcrop_core.imaging.heatmap import Heatmap
 from simcrop_core.imaging.overview import volume_info
 from simcrop_core.imaging.passport import check
 from simcrop_core.imaging.read import read_volume
 from simcrop_core.imaging.volume import Volume
-from simcrop_core.inference.device import compute_dtype, is_out_of_memory
+from simcrop_core.inference.device import is_out_of_memory
 from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.features import PatchFeatures, encode_frame
 from simcrop_core.inference.grounding import ground
@@ -84,19 +83,25 @@ class Session:
 
         Raises:
             Cancelled: through `job`; asking again starts over.
+            OutOfMemory: it does not fit even in the CPU's memory.
         """
-        job = job or Job()
         if self._features is None:
-            try:
-                self._features = encode_frame(self.engine.grounding_model, self.frame, job)
-            except RuntimeError as error:
-                if not is_out_of_memory(error) or self.engine.device.type == "cpu":
-                    raise
-                self.warnings.append(f"The {self.engine.device.type} device ran out of memory: the CPU took over.")
-                cpu = torch.device("cpu")
-                self.engine.grounding_model.to(cpu, compute_dtype(cpu)).text_projection.float()
-                self._features = encode_frame(self.engine.grounding_model, self.frame, job)
+            self._features = self._encoded(job or Job())
         return self._features
+
+    def _encoded(self, job: Job) -> PatchFeatures:
+        device = self.engine.device.type
+        try:
+            return encode_frame(self.engine.grounding_model, self.frame, job)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if device == "cpu":
+                raise OutOfMemory(
+                    "Encoding the scan does not fit in memory.", hint="Close other programs, or use a larger machine."
+                ) from error
+        self.warnings.append(f"The {device} device ran out of memory: the CPU took over.")
+        return encode_frame(self.engine.grounding_model_on_cpu(), self.frame, job)
 
     @cached_property
     def _reference_scores_R(self) -> Tensor:

@@ -58,7 +58,8 @@ def asserted_part(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.lower().replace("’", "'").split())
+    words = text.lower().replace("’", "'").replace("can't", "cannot").replace("n't", " not")
+    return " ".join(words.split())
 
 
 def _readings(plain: str) -> list[tuple[str, Polarity | None]]:

@@ -12,7 +12,9 @@ _BETWEEN = r"\s*(?:[,;:/-]|\band\b|\bon\b|\bof\b|\bin\b)*\s*(?:\bthe\b)?\s*"
 # The bare pair of numbers needs its brackets, and the second must not be a year: "(03/2021)" is a month.
 _PAIR = r"[(\[]\s*(?P<series3>\d{1,3})\s*/\s*(?P<image3>(?!(?:19|20)\d\d\b)\d{1,4})\s*[)\]]"
 _REFERENCE = re.compile(
-    rf"\b{_SERIES.format(1)}{_BETWEEN}{_IMAGE.format(1)}|\b{_IMAGE.format(2)}{_BETWEEN}{_SERIES.format(2)}|{_PAIR}|\b{_IMAGE.format(4)}",
+    rf"\b{_SERIES.format(1)}{_BETWEEN}{_IMAGE.format(1)}"
+    rf"|\b{_IMAGE.format(2)}{_BETWEEN}{_SERIES.format(2)}"
+    rf"|{_PAIR}|\b{_IMAGE.format(4)}",
     re.IGNORECASE,
 )
 

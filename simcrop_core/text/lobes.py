@@ -11,16 +11,15 @@ _Side = Literal["left", "right", "both"]
 
 _SIDE = r"(?:left|right|lt\.?|rt\.?|both|bilateral|either|each)"
 _LEVEL = r"(?:upper|middle|mid|lower)"
-_ITEM = rf"(?:{_SIDE}(?:[- ]sided)?\s+(?:lung'?s?,?\s+)?)?{_LEVEL}(?:[- ]lob(?:es?|ectom(?:y|ies)))?"
-_LINK = r"(?:\s*,\s*(?:and|or)?\s*|\s*[/&+-]\s*|\s+(?:and|or|as well as|plus)\s+)(?:in\s+)?(?:the\s+)?"
+_ITEM = rf"(?:{_SIDE}(?:[- ]sided)? (?:lung'?s?,? )?)?{_LEVEL}(?:[- ]lob(?:es?|ectom(?:y|ies)))?"
+_LINK = r"(?: ?, ?(?:and |or )?| ?[/&+-] ?| (?:and|or|as well as|plus) )(?:in )?(?:the )?"
 # "right upper, middle and left lower lobes", "the lower lobe of the left lung"
+_END = r"(?:(?<=lobe)|(?<=lobes)|(?<=lobectomy)|(?<=lobectomies))\b"
 _PHRASE = re.compile(
-    rf"\b{_ITEM}(?:{_LINK}{_ITEM})*(?:(?<=lobe)|(?<=lobes)|(?<=lobectomy)|(?<=lobectomies))\b(?:\s+(?:of|in)\s+(?:the\s+)?(?P<after>left|right|both)\s+lungs?)?",
+    rf"\b{_ITEM}(?:{_LINK}{_ITEM}){{0,6}}{_END}(?: (?:of|in) (?:the )?(?P<after>left|right|both) lungs?)?",
     re.IGNORECASE,
 )
-_PART = re.compile(
-    rf"(?:\b(?P<side>{_SIDE})(?:[- ]sided)?\s+(?:lung'?s?,?\s+)?)?\b(?P<level>{_LEVEL})\b", re.IGNORECASE
-)
+_PART = re.compile(rf"(?:\b(?P<side>{_SIDE})(?:[- ]sided)? (?:lung'?s?,? )?)?\b(?P<level>{_LEVEL})\b", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"\b(?:R[UML]L|L[UL]L)(?:s|'s)?\b", re.IGNORECASE)
 _ABBREVIATED: dict[str, Lobe] = {
     "rul": "right upper lobe",
@@ -44,7 +43,8 @@ _SEGMENTS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "lower",
         re.compile(
-            r"\b(?:(?:antero|medio|latero|postero)\w*-?basal|basal|superior)\s+segments?\b|\b(?:antero|medio|latero|postero)basal\b",
+            r"\b(?:(?:antero|medio|latero|postero)\w*-?basal|basal|superior) segments?\b"
+            r"|\b(?:antero|medio|latero|postero)basal\b",
             re.I,
         ),
     ),
@@ -58,6 +58,7 @@ _NUMBERED = re.compile(
 
 def lobes_in(text: str) -> set[Lobe]:
     """Every lobe a sentence names; "upper lobe" or "lower lobe" where nothing says of which lung."""
+    text = " ".join(text.split())
     lobes: set[Lobe] = {_ABBREVIATED[match[0].lower()[:3]] for match in _ABBREVIATION.finditer(text)}
     if _LINGULA.search(text):
         lobes.add("lingula")

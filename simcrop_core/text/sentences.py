@@ -12,7 +12,8 @@ _NUMBER = re.compile(r"^\(?(?P<number>\d{1,2})[.)]\s+(?=\S)")
 _HEADING_LINE = re.compile(r"^[A-Z][\w ,/&()-]{1,60}:|^[^a-z]{4,}$")
 # A line that ends so goes on in the next one.
 _UNFINISHED = re.compile(
-    r"(?:,|-|\b(?:the|a|an|of|in|at|on|to|and|or|with|without|from|for|by|no|is|are|was|were|as|than|left|right|both|upper"
+    r"(?:,|-|\b(?:the|a|an|of|in|at|on|to|and|or|with|without|from|for|by|no|is|are|was|were|as|than|left|right|both"
+    r"|upper"
     r"|middle|lower|which|that|measuring|mild|small|large|approximately|about|near|into|along|between|within))$",
     re.IGNORECASE,
 )
@@ -25,13 +26,15 @@ _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|approx|vs|cf|incl|resp|ca|(?:dr|prof|mr|mrs|ms)(?:\.? [A-Z])?)\.$", re.IGNORECASE
 )
 _ABBREVIATION_INSIDE = re.compile(
-    r"(?:^|[\s(\d])(?:[cm]m|cc|ml|etc|max|min|no|nr|fig|im|ima|img|se|ser|st|lt|rt|seg|al|avg|temp|diam|lat|med|post|ant|sup|inf)\.$",
+    r"(?:^|[\s(\d])(?:[cm]m|cc|ml|etc|max|min|no|nr|fig|im|ima|img|se|ser|st|lt|rt|seg|al|avg|temp|diam|lat|med|post"
+    r"|ant|sup|inf)\.$",
     re.IGNORECASE,
 )
 _MARKER = re.compile(r"(?<![\w.,/-])\(?(?P<number>\d{1,2})[.)]\s+(?=[A-Z])")
 # A number after one of these belongs to it and opens no list item.
 _COUNTED = re.compile(
-    r"(?:segments?|series|images?|slices?|grade|stage|level|category|type|group|rads|station|zones?|T|L|C|S|se|im|no|score|phase)[\s.:-]*$",
+    r"(?:segments?|series|images?|slices?|grade|stage|level|category|type|group|rads|station|zones?|T|L|C|S|se|im|no"
+    r"|score|phase)[\s.:-]*$",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]+")

@@ -78,7 +78,9 @@ def test_ground_full_resolution_is_on_the_grid_of_the_scan(scan, bright_finder, 
 def test_results_go_to_a_folder_named_after_the_scan(scan, bright_finder, tmp_path):
     ran = simcrop("ground", scan, "--sentence", "Nodule.", "--weights", bright_finder, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    assert (tmp_path / "simcrop-results" / "drawn-chest" / "report.html").exists()
+    (folder,) = (tmp_path / "simcrop-results").iterdir()
+    assert folder.name.startswith("drawn-chest-")
+    assert (folder / "report.html").exists()
 
 
 def test_segment_writes_a_label_map_on_the_grid_of_the_scan(scan, bright_finder, tmp_path):

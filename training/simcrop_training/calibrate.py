@@ -29,8 +29,8 @@ from simcrop_training.data.sample import Sample, load_sample
 
 # Of sentences about what is not there, one in twenty may be called located, and one in five weak.
 _LOCATED, _WEAK = 0.95, 0.80
-# The strongest colour is reached by one in four peaks of what is there.
-_STRONGEST = 0.75
+# Colours begin where nineteen in twenty peaks of located sentences lie above, and end where one in four does.
+_FAINTEST, _STRONGEST = 0.05, 0.75
 
 
 def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str, float]:
@@ -52,7 +52,8 @@ def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str
     encoder = load_text_encoder(model.config.text)
     present, absent, peaks = _scores(model, map(load_sample, held_out), encoder)
     thresholds = Thresholds(*(round(float(np.quantile(absent, q)), 4) for q in (_LOCATED, _WEAK)))
-    scale = ColourScale(thresholds.located, round(float(np.quantile(peaks, _STRONGEST)), 4))
+    drawn = peaks[present >= thresholds.located]
+    scale = ColourScale(*(round(float(np.quantile(drawn, q)), 4) for q in (_FAINTEST, _STRONGEST)))
     rates = {
         "present_located": float((present >= thresholds.located).mean()),
         "present_weak_or_located": float((present >= thresholds.weak).mean()),
