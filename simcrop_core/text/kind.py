@@ -45,7 +45,7 @@ def kind_of(text: str, section: Section = "findings") -> Kind:
     if not finding_mentions(text):
         if rule("comparison", after_hyphen=True).search(text):
             return "comparison"
-        if rule("contrast_medium", after_hyphen=True).search(text):
+        if rule("contrast_medium", after_hyphen=True).search(text) and not rule("normal").search(text):
             return "technique"
     return "finding"
 

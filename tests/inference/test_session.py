@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from chests import affine_of, axis_orders, chest_hu, volume_of
+from chests import RIGHT_LUNG, affine_of, axis_orders, chest_hu, inside, volume_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -85,6 +85,29 @@ def test_a_place_outside_the_scan_has_no_peak(engine):
     result = session.ground([parse_sentence("The urinary bladder is distended."), parse_sentence("Brain atrophy.")])
     for sentence in result.result.sentences:
         assert (sentence.evidence, sentence.peak_ras_mm, sentence.score) == ("outside field of view", None, None)
+
+
+def test_a_sentence_about_an_opaque_lung_is_looked_for(engine):
+    """Collapse and effusion leave no air on a side: that does not put the side outside the scan."""
+
+    def field(points):
+        hu = chest_hu(points)
+        hu[inside(points, *RIGHT_LUNG)] = 30
+        return hu
+
+    volume = volume_of(field, affine_of(spacing=(6, 6, 6), shape=(64, 48, 56)), (64, 48, 56))
+    said = [parse_sentence(text) for text in ("Complete collapse of the right lung.", "Large right pleural effusion.")]
+    for sentence in Session(volume, [], engine).ground(said).result.sentences:
+        assert sentence.evidence != "outside field of view"
+        assert sentence.peak_ras_mm is not None
+
+
+def test_half_a_chest_has_no_other_side(engine):
+    volume = volume_of(chest_hu, affine_of(spacing=(6, 6, 6), shape=(31, 48, 56), centre=(93, 0, 0)), (31, 48, 56))
+    said = [parse_sentence(text) for text in ("Mass in the left lower lobe.", "Mass in the right lower lobe.")]
+    left, right = Session(volume, [], engine).ground(said).result.sentences
+    assert left.evidence == "outside field of view"
+    assert right.peak_ras_mm is not None
 
 
 def test_an_image_named_in_the_sentence_is_compared_with_the_peak(engine):

@@ -1,0 +1,118 @@
+"""Thresholds and colours that follow from the scores of held-out samples, worked out beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hand_set_weights import PROVENANCE, find_bright
+from simcrop_training.calibrate import calibrate
+from simcrop_training.data.sample import Sample, Truth, save_sample
+
+from simcrop_core.errors import SimCroPError
+from simcrop_core.inference.engine import Engine
+from simcrop_core.models.checksum import sentences_sha256
+from simcrop_core.models.config import PRESETS
+from simcrop_core.models.grounding import GroundingModel
+from simcrop_core.models.weights import REFERENCE_KEY, WeightsMetadata, load_weights, save_weights
+from simcrop_core.text.reference import reference_sentences
+
+TINY = PRESETS["tiny"]
+ABSENT_HU = (-900, -700, -500, -300, -100, 0)
+PRESENT_HU = (-200, 100, 300, 500, 700, 900)
+
+
+def uniform_sample(path, hu, *, present):
+    """A frame of one intensity, with one sentence that is true of it, or one that is not."""
+    cells = np.arange(3 if present else 0, dtype=np.int32)
+    truth = Truth("A sentence.", "positive" if present else "absent", "mass", "", "", cells, cells.astype(np.uint8) + 1)
+    image = np.full(TINY.vision.image, hu, dtype=np.int16)
+    save_sample(path, Sample(image, np.zeros(image.shape, dtype=np.uint8), (), (truth,)))
+    return path
+
+
+def cosine(hu):
+    """What the hand-set network says of a frame of one intensity m: (m, −m, 1, −1) · (1, −1, 0, 0), normalised."""
+    m = np.asarray(hu) / 1000
+    return m / np.sqrt(1 + m**2)
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("held-out")
+    absent = [uniform_sample(folder / f"absent{hu}.npz", hu, present=False) for hu in ABSENT_HU]
+    return absent + [uniform_sample(folder / f"present{hu}.npz", hu, present=True) for hu in PRESENT_HU]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A grounding file as an export leaves it: no thresholds, but metrics."""
+    path = tmp_path_factory.mktemp("trained") / "grounding.safetensors"
+    provenance = dataclasses.replace(PROVENANCE, steps=7, metrics={"hit": 0.25})
+    model = find_bright(GroundingModel(TINY))
+    save_weights(path, model.flat_state_dict(), WeightsMetadata("calibrated", TINY, provenance))
+    return path
+
+
+@pytest.fixture(scope="module")
+def calibrated(trained, held_out, tmp_path_factory):
+    """The rates, and the file written anew."""
+    output = tmp_path_factory.mktemp("calibrated") / "grounding.safetensors"
+    return calibrate(trained, held_out, output), output
+
+
+def test_thresholds_leave_few_absent_sentences_above_them(calibrated):
+    """One in twenty absent sentences is located, one in five weak: quantiles of the scores worked by hand."""
+    thresholds = load_weights(calibrated[1])[1].thresholds
+    assert thresholds.located == pytest.approx(np.quantile(cosine(ABSENT_HU), 0.95), abs=2e-3)
+    assert thresholds.weak == pytest.approx(np.quantile(cosine(ABSENT_HU), 0.80), abs=2e-3)
+    assert thresholds.weak < thresholds.located
+
+
+def test_colours_span_the_peaks_of_what_is_there(calibrated):
+    scale = load_weights(calibrated[1])[1].colour_scale
+    assert scale.low < scale.high
+    assert scale.high < cosine(max(PRESENT_HU)) + 1e-3
+    assert scale.low > np.quantile(cosine(ABSENT_HU), 0.80)
+
+
+def test_rates_are_counted_and_kept_beside_earlier_metrics(calibrated):
+    """Five of six true sentences score above every absent one; the sixth (−200 HU) lies under both thresholds."""
+    rates, output = calibrated
+    assert rates["present_located"] == pytest.approx(5 / 6)
+    assert rates["present_weak_or_located"] == pytest.approx(5 / 6)
+    assert rates["absent_not_located"] == pytest.approx(4 / 6)
+    provenance = load_weights(output)[1].provenance
+    assert provenance.metrics == {"hit": 0.25, **{name: round(rate, 4) for name, rate in rates.items()}}
+    assert provenance.steps == 7
+
+
+def test_reference_sentences_travel_with_the_weights(calibrated):
+    tensors, metadata = load_weights(calibrated[1])
+    assert tensors[REFERENCE_KEY].shape == (500, TINY.vision.dim)
+    assert metadata.reference_sha256 == sentences_sha256(reference_sentences())
+
+
+def test_the_network_is_the_one_that_was_trained(trained, calibrated):
+    before, after = load_weights(trained)[0], load_weights(calibrated[1])[0]
+    assert set(after) == {*before, REFERENCE_KEY}
+    for key, tensor in before.items():
+        torch.testing.assert_close(after[key].float(), tensor, atol=1e-3, rtol=1e-3)
+
+
+def test_an_engine_runs_on_the_file(calibrated):
+    """And takes the stored embeddings, which are those it would compute."""
+    engine = Engine(str(calibrated[1]), "cpu")
+    metadata = load_weights(calibrated[1])[1]
+    assert engine.thresholds == metadata.thresholds
+    assert engine.colour_scale == metadata.colour_scale
+    some = reference_sentences()[::100]
+    torch.testing.assert_close(engine.reference_embeddings[::100], engine.embed(some), atol=2e-3, rtol=2e-3)
+
+
+def test_segmentation_weights_are_refused(bright_finder, held_out, tmp_path):
+    with pytest.raises(SimCroPError):
+        calibrate(bright_finder / "segmentation.safetensors", held_out, tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
