@@ -300,10 +300,13 @@ SEGMENTATION_PRESETS: dict[str, SegmentationConfig] = {
         frame=segmentation_window((96, 96, 48)),
         labels=BTCV_LABELS,
     ),
-    # The embedded default, on the encoder of the grounding preset of that name.
+    # The embedded default: the encoder, the patches and the whole frame of the grounding preset of that name, in voxels
+    # of twice the edge. One window sees both lungs, and labels are interpolated to the scan's own grid afterwards.
     "small": SegmentationConfig(
-        vision=VisionConfig(image=(96, 96, 48), dim=192, depth=6, heads=3, cls_token=False),
-        frame=segmentation_window((96, 96, 48)),
+        vision=VisionConfig(image=(112, 112, 56), patch=(8, 8, 4), dim=192, depth=6, heads=3, cls_token=False),
+        frame=FrameConfig(
+            spacing_mm=(3.0, 3.0, 6.0), shape=(112, 112, 56), patch=(8, 8, 4), placement="volume", tile_overlap=0
+        ),
         labels=CHEST_LABELS,
         feature_size=8,
         skips=(1, 3, 4),

@@ -51,3 +51,16 @@ def unpatchify(patches_BNP: Tensor, grid: Triple, patch: Triple) -> Tensor:
     batch = patches_BNP.shape[0]
     sides = [n * p for n, p in zip(grid, patch, strict=True)]
     return patches_BNP.reshape(batch, *grid, 1, *patch).permute(0, 4, 1, 5, 2, 6, 3, 7).reshape(batch, 1, *sides)
+
+
+def coarser_embedding(weight_C1HWD: Tensor, patch: tuple[int, int, int]) -> Tensor:
+    """The patch embedding for patches of the same size in millimetres but fewer voxels.
+
+    Each coarse voxel stands for a block of fine ones of its own value, so its weight is the sum of theirs: what is
+    constant over such blocks is embedded as before. A weight whose patch is no multiple of `patch` comes back as it is.
+    """
+    factors = [n // p for n, p in zip(weight_C1HWD.shape[2:], patch, strict=True)]
+    if [p * f for p, f in zip(patch, factors, strict=True)] != list(weight_C1HWD.shape[2:]):
+        return weight_C1HWD
+    blocks = [size for p, f in zip(patch, factors, strict=True) for size in (p, f)]
+    return weight_C1HWD.reshape(*weight_C1HWD.shape[:2], *blocks).sum(dim=(3, 5, 7))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from simcrop_core.errors import IncompatibleWeights
 from simcrop_core.models.config import SegmentationConfig
+from simcrop_core.models.patches import coarser_embedding
 from simcrop_core.models.state import load_exactly
 from simcrop_core.models.unetr_blocks import Convolution, ImageBlock, SkipPath, ToImageSize, UpBlock
 from simcrop_core.models.vit import VisionTransformer
@@ -15,6 +16,9 @@ from simcrop_core.models.vit import VisionTransformer
 # What the released UNETR stores and no forward pass reads: its class token, and ways around residual blocks that keep
 # their channels (docs/methods/simcrop.md).
 _UNUSED = ("vit.cls_token", *(f"encoder{e}.blocks.{b}.1.conv3.conv.weight" for e, b in ((2, 0), (2, 1), (3, 0))))
+
+
+_EMBEDDING = "patch_embed.proj.weight"
 
 
 class WindowEncoder(VisionTransformer):
@@ -114,7 +118,8 @@ class UNETR(nn.Module):
         from `fc_norm.*` and otherwise left as it is; `norm.*` is not taken for it.
 
         Args:
-            state: the image encoder's tensors by their canonical names, perhaps among others.
+            state: the image encoder's tensors by their canonical names, perhaps among others. Its patches may have
+                more voxels, by a whole factor along each axis, where they are as large in millimetres.
 
         Returns:
             The names that were not taken.
@@ -131,5 +136,7 @@ class UNETR(nn.Module):
             )
         wanted = self.vit.state_dict().keys() - {"pos_embed"}
         taken = {key: state[key] for key in state if key in wanted}
+        if _EMBEDDING in taken:
+            taken[_EMBEDDING] = coarser_embedding(taken[_EMBEDDING], self.config.vision.patch)
         load_exactly(self.vit, taken, optional={"pos_embed", "fc_norm.weight", "fc_norm.bias"})
         return [key for key in state if key not in taken]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from simcrop_core.text.lexicon import finding_mentions
 from simcrop_core.text.rules import rule
 
 Section = Literal["findings", "impression", "technique", "comparison", "clinical information", "other"]
@@ -43,11 +44,12 @@ _ANY_SECTION = "|".join(f"(?P<s{i}>{names})" for i, (_, names) in enumerate(_SEC
 _MARKUP = r"[\s*_#]*"
 _SECTION = re.compile(rf"^{_MARKUP}(?P<title>{_ANY_SECTION}){_MARKUP}(?:(?::|\s[-–](?=\s)){_MARKUP}|$)", re.IGNORECASE)
 _INLINE_SECTION = re.compile(
-    r"(?<=\S)\s+(?=\**(?P<title>" + "|".join(names for _, names in _SECTION_NAMES) + r")\s*:)", re.IGNORECASE
+    r"(?:^|\s+)(?P<opening>\**(?P<title>" + "|".join(names for _, names in _SECTION_NAMES) + r")\s*:)", re.IGNORECASE
 )
 _ADVICE_TITLE = re.compile(_ADVICE, re.IGNORECASE)
 
 _PREFIX = re.compile(r"^[\s*_#]*(?P<heading>[^\W\d_][^:.;?!\d]{1,60}?)[\s*_]*:(?![/\d])[\s*_]*(?P<rest>.*)$", re.DOTALL)
+_LONGEST_HEADING = 6  # words
 _HEADING_WORD = re.compile(r"[^\s,/()&-]+")
 
 
@@ -72,8 +74,8 @@ def break_before_sections(text: str) -> str:
     """
 
     def on_its_own_line(match: re.Match[str]) -> str:
-        opens = match["title"].isupper() or text[match.start() - 1] in ".;"
-        return "\n" if opens else match[0]
+        opens = match["title"].isupper() or text[: match.start()].endswith((".", ";"))
+        return "\n" + match["opening"] if opens else match[0]
 
     return _INLINE_SECTION.sub(on_its_own_line, text)
 
@@ -87,15 +89,24 @@ def split_heading(sentence: str) -> tuple[str, str]:
 
 
 def heading_line(line: str) -> str:
-    """The heading that a line of its own is ("Lungs and airways:", "MEDIASTINUM"), empty where it is none."""
+    """The heading that a line of its own is ("Lungs and airways:", "MEDIASTINUM"), empty where it is none.
+
+    Without a colon only organ words in capitals or markup make one: a line such as "CARDIOMEGALY" is a finding.
+    """
     heading = line.strip(" \t*_#:-")
-    titled = line.rstrip(" *_").endswith(":") or line.startswith(("#", "**"))
-    short = 0 < len(_HEADING_WORD.findall(heading)) <= 6 and not re.search(r"[.;?!\d]", heading)
-    return heading if short and (titled or (heading.isupper() and _names_an_organ(heading))) else ""
+    if not 0 < len(_HEADING_WORD.findall(heading)) <= _LONGEST_HEADING or re.search(r"[.;?!\d]", heading):
+        return ""
+    if line.rstrip(" *_").endswith(":"):
+        return heading
+    marked = heading.isupper() or line.startswith(("#", "**"))
+    return heading if marked and _only_organ_words(heading) and not finding_mentions(heading) else ""
 
 
 def _names_an_organ(heading: str) -> bool:
+    shouted = heading.isupper() and len(heading) > 3 and len(_HEADING_WORD.findall(heading)) <= _LONGEST_HEADING
+    return shouted or _only_organ_words(heading)
+
+
+def _only_organ_words(heading: str) -> bool:
     words = [word for word in _HEADING_WORD.findall(heading) if not rule("heading_links").fullmatch(word)]
-    known = bool(words) and all(rule("heading_organs").fullmatch(word) for word in words)
-    shouted = heading.isupper() and len(heading) > 3 and len(words) <= 4
-    return known or shouted
+    return bool(words) and all(rule("heading_organs").fullmatch(word) for word in words)

@@ -9,7 +9,7 @@ _SEPARATOR = re.compile(r'""|\r\n?|[\v\f\u2028\u2029]')
 _BLANKS = re.compile(r"[^\S\n]")
 _BULLET = re.compile(r"^(?:[-*•▪●·–—>o]+\s+|[a-hA-H][.)]\s+|\d{1,2}\s*[-–]\s+(?=[A-Z]))(?=\S)|^[•▪●]\s*")
 _NUMBER = re.compile(r"^\(?(?P<number>\d{1,2})[.)]\s+(?=\S)")
-_HEADING_LINE = re.compile(r"^[A-Z][\w ,/&()-]{1,60}:|^[^a-z]{4,}$")
+_HEADING_LINE = re.compile(r"^\w[\w ,/&()-]{1,60}:")
 # A line that ends so goes on in the next one.
 _UNFINISHED = re.compile(
     r"(?:,|-|\b(?:the|a|an|of|in|at|on|to|and|or|with|without|from|for|by|no|is|are|was|were|as|than|left|right|both"
@@ -103,10 +103,12 @@ def _continues(line: str, following: str) -> bool:
     """Whether `following` is the rest of a wrapped line."""
     if line[-1] in ".;:?!" or _BULLET.match(following) or _NUMBER.match(following):
         return False
-    if _HEADING_LINE.match(following) or line.isupper():
-        return False
+    if line.isupper() and not following.isupper():
+        return False  # a heading in capitals
+    if _UNFINISHED.search(line):
+        return True
     goes_on = following[0].islower() or following[0].isdigit() or following[0] == "("
-    return _UNFINISHED.search(line) is not None or (goes_on and len(line) >= _WRAPPED_LENGTH)
+    return goes_on and len(line) >= _WRAPPED_LENGTH and not _HEADING_LINE.match(following)
 
 
 def _pieces(line: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ import pytest
 
 from simcrop_core.errors import NothingToGround
 from simcrop_core.results import ImageReference
+from simcrop_core.text.headings import section_heading
 from simcrop_core.text.report import parse_report, parse_sentence
 
 _REPORT = """CT CHEST
@@ -149,9 +150,47 @@ def test_a_heading_of_one_line_does_not_reach_the_next():
     assert (first.heading, second.heading) == ("Pleura", "")
 
 
+def test_a_report_in_capitals_loses_no_finding_to_a_heading():
+    statements = parse_report(
+        "FINDINGS:\nTHERE IS A MASS IN THE\nRIGHT UPPER LOBE.\nHEART\nNORMAL SIZE.\n"
+        "IMPRESSION:\nCARDIOMEGALY\nPULMONARY EMBOLISM\nNO PLEURAL EFFUSION"
+    )
+    assert [(s.section, s.heading, s.polarity, s.text) for s in statements] == [
+        ("findings", "", "positive", "THERE IS A MASS IN THE RIGHT UPPER LOBE."),
+        ("findings", "HEART", "normal", "NORMAL SIZE."),
+        ("impression", "", "positive", "CARDIOMEGALY"),
+        ("impression", "", "positive", "PULMONARY EMBOLISM"),
+        ("impression", "", "negated", "NO PLEURAL EFFUSION"),
+    ]
+
+
+def test_a_translated_report_in_one_paragraph():
+    """Long paragraphs, a window named before the lungs, wide gaps between parts."""
+    statements = parse_report(
+        "Trachea and both main bronchi are open. Pericardial effusion-thickening was not observed. When examined in the"
+        " lung parenchyma window; a nodule of 4 mm was observed in the laterobasal segment of the left lower lobe.  In"
+        " the upper abdominal organs included in the sections, no pathology was detected."
+    )
+    assert [(s.polarity, s.kind, s.lobe, s.region) for s in statements] == [
+        ("normal", "finding", None, "chest"),
+        ("negated", "finding", None, "chest"),
+        ("positive", "technique", None, "chest"),
+        ("positive", "finding", "left lower lobe", "chest"),
+        ("negated", "finding", None, "upper abdomen"),
+    ]
+
+
 @pytest.mark.parametrize("text", ["", "  \n", "Findings: Not given.", "IMPRESSION:\n"])
 def test_a_report_that_says_nothing_has_no_statement(text):
     assert parse_report(text) == []
+
+
+@pytest.mark.parametrize("title", ["CLINICAL INFORMATION", "Clinical information", "FINAL IMPRESSION", "Prior studies"])
+def test_a_title_of_two_words_stays_whole(title):
+    for before in ("", "CT CHEST\n\n", "Chest CT. "):
+        statement = parse_report(f"{before}{title}: Something.")[-1]
+        assert statement.text == "Something."
+        assert statement.section == section_heading(f"{title}:")[0]
 
 
 def test_an_empty_sentence_is_refused():

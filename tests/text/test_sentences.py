@@ -39,6 +39,7 @@ from simcrop_core.text.sentences import logical_lines, split_sentences
         ("(a) Emphysema", ["(a) Emphysema"]),
         ("Emphysema\nNodule", ["Emphysema", "Nodule"]),
         ("A nodule is seen in the right\nupper lobe. Cyst.", ["A nodule is seen in the right upper lobe.", "Cyst."]),
+        ("There is a nodule in the\nRUL.", ["There is a nodule in the RUL."]),
         ("Bilateral ground-\nglass opacities.", ["Bilateral ground-glass opacities."]),
         ("There is  a nodule.", ["There is a nodule."]),
         ("Scars.\r\nCysts.\r\n", ["Scars.", "Cysts."]),

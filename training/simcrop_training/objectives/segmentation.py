@@ -56,7 +56,7 @@ class Segmentation:
         real: stored samples of real scans; may be empty.
         held_out: stored samples to measure on.
         seed: of initialisation, order and every random change.
-        encoder: tensors of a grounding model whose image encoder to start from.
+        encoder: tensors of a grounding model whose image encoder is taken and kept as it is.
     """
 
     def __init__(
@@ -76,6 +76,8 @@ class Segmentation:
         model = UNETR(config)
         if encoder is not None:
             model.load_encoder({key: tensor.float() for key, tensor in encoder.items()})
+            # What it knows of the chest took longer to learn than the decoder will take.
+            model.vit.requires_grad_(False)
         self.module: nn.Module = model
         self.module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.config, self._settings, self._seed = config, settings, seed
