@@ -50,4 +50,5 @@ def growth_mb(work: Callable[[], object]) -> float:
     finally:
         done.set()
         watcher.join()
+    peak = max(peak, int(process.memory_info().rss))
     return round((peak - before) / 2**20)

@@ -9,6 +9,7 @@ import numpy as np
 from simcrop_core.imaging.affine import apply
 from simcrop_core.imaging.frame import FrameVolume
 from simcrop_core.imaging.lattice import index_in
+from simcrop_core.imaging.lungs import LungEstimate
 from simcrop_core.results import Side
 from simcrop_core.text.anatomy import Region
 
@@ -17,6 +18,8 @@ from simcrop_core.text.anatomy import Region
 # a sentence about the region to be looked for.
 _ABOVE_APEX_MM: dict[Region, float] = {"head": 130.0, "neck": 15.0}
 _BELOW_BASE_MM: dict[Region, float] = {"upper abdomen": -20.0, "kidneys": 70.0, "lower abdomen": 250.0}
+# A lowest slice with this share of the lungs' largest cross-section is no lung base.
+_CUT_AREA_SHARE = 0.6
 # Less than this beside the spine holds no lung to look into.
 _LEAST_SIDE_MM = 40.0
 
@@ -40,6 +43,8 @@ def _covers_level(frame: FrameVolume, region: Region | None) -> bool:
     if region in _ABOVE_APEX_MM:
         level = float(lung_s_mm.max()) + _ABOVE_APEX_MM[region]
     elif region in _BELOW_BASE_MM:
+        if _bases_cut_off(frame.lungs):
+            return False
         level = float(lung_s_mm.min()) - _BELOW_BASE_MM[region]
     else:
         return True
@@ -49,6 +54,12 @@ def _covers_level(frame: FrameVolume, region: Region | None) -> bool:
     return bool(
         (index >= np.maximum(frame.origin, 0)).all() and (index <= np.minimum(end, frame.lattice.shape) - 1).all()
     )
+
+
+def _bases_cut_off(lungs: LungEstimate) -> bool:
+    """Whether the scan ends in the middle of the lungs, well above the diaphragm."""
+    area = lungs.mask.sum(axis=(0, 1))
+    return bool(area[0] > _CUT_AREA_SHARE * area.max())
 
 
 def _covers_side(frame: FrameVolume, side: Side | None) -> bool:

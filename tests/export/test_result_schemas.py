@@ -47,7 +47,15 @@ def examples(grounding, segmentation):
         "info": InfoResult(grounding.volume, {"format": "NIfTI-1"}, (360.0, 280.0, 300.0), {"50": -800.0}, None),
         "bench": BenchResult({"torch": "2.10"}, times, times, {"encode_s": 5.8}),
         "demo": DemoResult(
-            "LIDC-IDRI-0001", False, grounding, segmentation, peaks, {"left lung": {"simcrop": 0.97}}, "page.html", 9.5
+            "LIDC-IDRI-0001",
+            False,
+            grounding,
+            segmentation,
+            peaks,
+            {"left lung": {"simcrop": 0.97}},
+            "whose",
+            "page.html",
+            9.5,
         ),
     }
 

@@ -8,6 +8,7 @@ from chests import LEFT_LUNG, RIGHT_LUNG, affine_of, chest_hu, inside, volume_of
 from hand_set_weights import BRIGHT
 
 from simcrop_core.imaging.frame import frame_volume
+from simcrop_core.imaging.frame_config import FrameConfig
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.coverage import covers, on_the_other_side
 
@@ -147,3 +148,12 @@ def test_a_sentence_without_one_side_never_conflicts(chest, side, r_mm):
 @pytest.mark.parametrize("r_mm", [-100.0, 40.0, 160.0])
 def test_half_a_chest_has_no_other_side(right_half, side, r_mm):
     assert not on_the_other_side(right_half, side, r_mm, PATCH_MM)
+
+
+def test_a_scan_that_ends_above_the_diaphragm_holds_no_abdomen():
+    """The upper half of the lungs only: a liver sentence has nowhere to go."""
+    shape = (80, 60, 36)
+    affine = affine_of(spacing=(5, 5, 5), shape=shape, centre=(0, 0, 85))
+    frame = frame_volume(volume_of(chest_hu, affine, shape), FrameConfig())
+    assert not covers(frame, "upper abdomen", None)
+    assert covers(frame, "chest", "left")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from simcrop_core.errors import IncompatibleWeights
 from simcrop_core.imaging.heatmap import ColourScale
 from simcrop_core.inference.features import PatchFeatures
 from simcrop_core.inference.grounding import ground
@@ -31,6 +32,7 @@ from simcrop_training.data.sample import Sample, load_sample
 _LOCATED, _WEAK = 0.95, 0.80
 # Colours begin where nineteen in twenty peaks of located sentences lie above, and end where one in four does.
 _FAINTEST, _STRONGEST = 0.05, 0.75
+_FEWEST_LOCATED = 4
 
 
 def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str, float]:
@@ -45,12 +47,18 @@ def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str
         Rates on the same samples, which the metadata keeps among its metrics.
 
     Raises:
-        IncompatibleWeights: no grounding weights.
+        TaskNotSupported: no grounding weights.
+        IncompatibleWeights: they tell nothing apart, or the samples hold too little to set a threshold.
         CannotWrite: the output folder is not writable or the disk is full.
     """
     model, metadata, _ = load_grounding_model(resolve_weights(weights))
     encoder = load_text_encoder(model.config.text)
     present, absent, peaks = _scores(model, map(load_sample, held_out), encoder)
+    if len(absent) == 0 or (present >= np.quantile(absent, _LOCATED)).sum() < _FEWEST_LOCATED:
+        raise IncompatibleWeights(
+            "On these samples the weights do not tell what is there from what is not: no threshold can be set.",
+            hint="Train longer, or give more held-out samples.",
+        )
     thresholds = Thresholds(*(round(float(np.quantile(absent, q)), 4) for q in (_LOCATED, _WEAK)))
     drawn = peaks[present >= thresholds.located]
     scale = ColourScale(*(round(float(np.quantile(drawn, q)), 4) for q in (_FAINTEST, _STRONGEST)))
