@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from simcrop_core.models.weights_file import save_weights
@@ -17,6 +18,9 @@ from simcrop_training.objectives.segmentation import Segmentation
 from simcrop_training.recipe import Data, Recipe
 
 _LICENCE = "Apache-2.0"
+# A label that overlaps the truth less than this on held-out samples is not offered.
+_LEAST_DICE = 0.3
+_LUNGS = ("left lung", "right lung", "trachea")
 _REAL = (
     "CIP ct-64 (Chest Imaging Platform, BSD style)",
     "Lung-PET-CT-Dx A0002 (CC BY 4.0)",
@@ -38,9 +42,7 @@ def export_run(objective: Grounding | Segmentation, recipe: Recipe, data: Data, 
         tensors = head.model.flat_state_dict()
     else:
         config = objective.config
-        metadata = WeightsMetadata(
-            "starter", config, provenance, tasks={"lungs": (1, 2, 3), "chest": tuple(range(1, len(config.labels)))}
-        )
+        metadata = WeightsMetadata("starter", config, provenance, tasks=_tasks(config.labels, outcome.metrics))
         tensors = objective.module.state_dict()
     # The position tables follow from the configuration.
     kept = {key: tensor for key, tensor in tensors.items() if not key.endswith("pos_embed")}
@@ -50,6 +52,13 @@ def export_run(objective: Grounding | Segmentation, recipe: Recipe, data: Data, 
         json.dumps(dataclasses.asdict(provenance), indent=2) + "\n", encoding="utf-8"
     )
     return path
+
+
+def _tasks(labels: Sequence[str], metrics: Mapping[str, float]) -> dict[str, tuple[int, ...]]:
+    """The labels each task gives: only those that the held-out samples show to be learned."""
+    learned = [v for v, name in enumerate(labels) if v and metrics.get(f"dice/{name}", 0.0) >= _LEAST_DICE]
+    tasks = {"lungs": [v for v in learned if labels[v] in _LUNGS], "chest": learned}
+    return {task: tuple(values) for task, values in tasks.items() if values}
 
 
 def provenance_of(recipe: Recipe, data: Data, outcome: Outcome) -> Provenance:
