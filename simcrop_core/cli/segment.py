@@ -17,7 +17,7 @@ class Segment:
     ct: CT
     """NIfTI, NRRD, MHA/MHD, a folder or zip of one DICOM series."""
     task: str = "lungs"
-    """What to label, of the tasks the weights know. starter: lungs (left, right, trachea), chest (and organs)."""
+    """What to label, of the tasks the weights know. starter: lungs (left, right), chest (also heart, liver)."""
     output: Path | None = None
     """.nii.gz, .nrrd or .mha file [default: simcrop-results/<name of the scan>/<task>.nii.gz]."""
     weights: str = "starter"

@@ -68,18 +68,18 @@ def say_demo(result: DemoResult, folder: Path) -> None:
     """Where each sentence peaked, the Dice of each label, and the page."""
     if result.synthetic:
         out.print("[yellow]Synthetic chest: these figures say nothing about real scans.[/]")
-    peaks = Table("sentence", "evidence", "peak R, A, S", "speaks of", "off by, mm", "lung centre", box=None)
+    peaks = Table("sentence", "evidence", "peak R, A, S", "off by, mm", box=None)
     for sentence, peak in zip(result.grounding.sentences, result.peaks, strict=True):
-        off, guess = _mm(peak.distance_mm), _mm(peak.lung_centre_mm)
-        peaks.add_row(
-            escape(peak.text), _evidence(sentence), _peak(sentence), peak.target or "nothing there", off, guess
-        )
-    for column in peaks.columns[2:]:
+        off = f"{_mm(peak.distance_mm)} ({_mm(peak.lung_centre_mm)})" if peak.target is not None else "–"
+        peaks.add_row(escape(peak.text), _evidence(sentence), _peak(sentence), off)
+    for column in peaks.columns[1:]:
         column.no_wrap = True
     overlap = Table("label", "Dice", "Dice of the threshold baseline", box=None)
     for name, dice in result.dice.items():
         overlap.add_row(name, f"{dice['simcrop']:.3f}", f"{dice['threshold']:.3f}" if "threshold" in dice else "–")
-    out.print(peaks, "", overlap, "")
+    out.print(peaks)
+    out.print("Off by: from the peak to the structure; in brackets, from the middle of the lungs.\n", style="dim")
+    out.print(overlap, "")
     out.print(f"{result.seconds:.1f} s from the file to the page. Results in {escape(str(folder))}.", soft_wrap=True)
     out.print(escape(result.attribution), style="dim", soft_wrap=True)
     out.print(f"Page with every picture: {escape(result.page)}", soft_wrap=True)
