@@ -175,9 +175,7 @@ def _evidence_chip(evidence: Evidence) -> Chip:
 
 def _tally(sentences: Sequence[SentenceResult]) -> str:
     """Such as "7 sentences: 3 located, 1 weak, 2 negated, 1 not groundable; 1 side conflict"."""
-    ways = Counter(
-        s.polarity if s.polarity in ("negated", "normal") else s.evidence or "drawn" for s in sentences
-    )
+    ways = Counter(s.polarity if s.polarity in ("negated", "normal") else s.evidence or "drawn" for s in sentences)
     parts = ", ".join(f"{count} {way}" for way, count in ways.most_common())
     conflicts = sum(s.side_conflict for s in sentences)
     tail = f"; {_counted(conflicts, 'side conflict')}" if conflicts else ""
