@@ -145,7 +145,8 @@ def _floor(z: NDArray[np.float32], lung: Mask) -> NDArray[np.float32]:
     column = np.where(lung, z, np.float32(1e3)).min(axis=2, keepdims=True)
     have = column < 1e3
     column[~have] = np.quantile(column[have], 0.5) if have.any() else -120
-    return ndimage.gaussian_filter(column, (4, 4, 0))
+    smooth: NDArray[np.float32] = ndimage.gaussian_filter(column, (4, 4, 0))
+    return smooth
 
 
 def _turn(angles: NDArray[np.float64]) -> NDArray[np.float64]:
