@@ -14,9 +14,9 @@ from simcrop_core.imaging.affine import apply, spacing_mm
 from simcrop_core.imaging.lattice import index_in
 from simcrop_core.imaging.read import read_volume
 from simcrop_core.imaging.volume import Volume
-from simcrop_core.phantom.anatomy import LABELS
-from simcrop_core.phantom.draw import Phantom, draw_phantom
-from simcrop_core.phantom.draw import Statement as PhantomStatement
+from simcrop_core.phantom.draw import draw_phantom
+from simcrop_core.phantom.truth import LABELS, Phantom
+from simcrop_core.phantom.truth import Statement as PhantomStatement
 from simcrop_core.progress import Job
 
 # A phantom with a mass, an effusion and a hernia among its findings; no seed that any training uses.

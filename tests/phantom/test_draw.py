@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from simcrop_core.phantom.anatomy import LABELS, LOBES
 from simcrop_core.phantom.draw import draw_phantom
-from simcrop_core.phantom.space import SHAPE
+from simcrop_core.phantom.style_a.space import SHAPE
+from simcrop_core.phantom.truth import LABELS, LOBES
 
 SIDE_OF_LOBE = {name: name.split(" ")[0] for name in LOBES[1:]}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from simcrop_core.phantom.anatomy import LABELS
 from simcrop_core.phantom.draw import draw_phantom
+from simcrop_core.phantom.truth import LABELS
 from simcrop_training.data.sample import Sample, save_sample, truth_of
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from simcrop_core.phantom.anatomy import LABELS, LOBES, Anatomy
-from simcrop_core.phantom.draw import describe, draw_findings
-from simcrop_core.phantom.findings import IN_LUNG
-from simcrop_core.phantom.space import SHAPE, SPACING_MM, Mask, Space, frame_axes
+from simcrop_core.phantom.style_a.anatomy import Anatomy
+from simcrop_core.phantom.style_a.draw import describe, draw_findings
+from simcrop_core.phantom.style_a.findings import IN_LUNG
+from simcrop_core.phantom.style_a.space import SHAPE, SPACING_MM, Mask, Space, frame_axes
+from simcrop_core.phantom.truth import LABELS, LOBES
 from simcrop_training.data.real_scans import RealScan
 from simcrop_training.data.sample import Sample, save_sample, truth_of
 

@@ -14,7 +14,7 @@ import SimpleITK
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from simcrop_core.phantom.anatomy import LABELS, LOBES
+from simcrop_core.phantom.truth import LABELS, LOBES
 
 # TotalSegmentator's numbers ("total", version 2) and the regions that sentences name.
 _TOTALSEGMENTATOR = {

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from simcrop_core.phantom.draw import Statement
-from simcrop_core.phantom.space import SHAPE
+from simcrop_core.phantom.style_a.space import SHAPE
+from simcrop_core.phantom.truth import Statement
 
 # Truth is kept as how much of each 6 mm cell a sentence covers: fine enough for 24 mm patches, and light.
 CELL = (4, 4, 2)
@@ -48,7 +48,7 @@ class Sample:
 
     Attributes:
         image: (224, 224, 112) int16 HU.
-        labels: uint8, indices of `simcrop_core.phantom.anatomy.LABELS`.
+        labels: uint8, indices of `simcrop_core.phantom.style_a.anatomy.LABELS`.
         known: labels that were looked for; the others may lie hidden in the background.
         truths: sentences.
     """

@@ -7,12 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from simcrop_core.phantom import tubes
-from simcrop_core.phantom.space import SHAPE, Field, Mask, Space, body_space, ellipsoid, smooth_noise
-from simcrop_core.phantom.tubes import polyline
-
-LABELS = ("background", "left lung", "right lung", "trachea", "heart", "aorta", "liver", "spleen", "spine")
-LOBES = ("none", "left upper lobe", "left lower lobe", "right upper lobe", "right middle lobe", "right lower lobe")
+from simcrop_core.phantom.style_a import tubes
+from simcrop_core.phantom.style_a.space import SHAPE, Field, Mask, Space, body_space, ellipsoid, smooth_noise
+from simcrop_core.phantom.style_a.tubes import polyline
 
 
 @dataclass(slots=True, eq=False)

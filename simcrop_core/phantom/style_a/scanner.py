@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from simcrop_core.phantom.space import SHAPE, Field, frame_axes, upsampled
+from simcrop_core.phantom.style_a.space import SHAPE, Field, frame_axes, upsampled
 
 
 def scanned(image: Field, rng: np.random.Generator) -> NDArray[np.int16]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simcrop_core.phantom.space import SHAPE, SPACING_MM, Field, Mask, Space, frame_axes
+from simcrop_core.phantom.style_a.space import SHAPE, SPACING_MM, Field, Mask, Space, frame_axes
 
 Points = NDArray[np.float64]
 

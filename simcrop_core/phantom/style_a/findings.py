@@ -8,9 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simcrop_core.phantom import tubes
-from simcrop_core.phantom.anatomy import LOBES, Anatomy
-from simcrop_core.phantom.space import SHAPE, SPACING_MM, Field, Mask, box_around, ellipsoid, smooth_noise, upsampled
+from simcrop_core.phantom.style_a import tubes
+from simcrop_core.phantom.style_a.anatomy import Anatomy
+from simcrop_core.phantom.style_a.space import (
+    SHAPE,
+    SPACING_MM,
+    Field,
+    Mask,
+    box_around,
+    ellipsoid,
+    smooth_noise,
+    upsampled,
+)
+from simcrop_core.phantom.truth import LOBES
 
 Box = tuple[slice, slice, slice]
 

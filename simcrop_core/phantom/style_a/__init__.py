@@ -1,0 +1,1 @@
+"""The first generator: what training data are drawn with."""

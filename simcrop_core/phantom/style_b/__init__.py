@@ -1,0 +1,1 @@
+"""The second generator: for measuring only, written without the first."""
