@@ -106,22 +106,24 @@ class SegmentationConfig:
         frame: spacing and HU window of what it sees; `frame.shape` is one window of the sliding window.
         labels: names by value, the background first.
         feature_size: channels of the decoder at full resolution.
-        skips: indices of the encoder blocks whose output goes to encoder2, encoder3 and encoder4.
+        skips: indices of the encoder blocks whose output goes to encoder2, encoder3 and encoder4. Two, without
+            encoder4 and decoder5, where a patch has so few voxels that two doublings of the patch grid suffice.
     """
 
     vision: VisionConfig
     frame: FrameConfig
     labels: tuple[str, ...]
     feature_size: int = 16
-    skips: tuple[int, int, int] = (3, 6, 9)
+    skips: tuple[int, ...] = (3, 6, 9)
 
     def __post_init__(self) -> None:
         if self.vision.image != self.frame.shape or self.vision.patch != self.frame.patch:
             raise ValueError(f"The encoder sees {self.vision.image}, but a window is {self.frame.shape}.")
         if self.vision.cls_token:
             raise ValueError("A segmentation encoder has no class token.")
-        if not 0 <= self.skips[0] < self.skips[1] < self.skips[2] < self.vision.depth:
-            raise ValueError(f"{self.skips} are not three rising blocks of {self.vision.depth}.")
+        rising = list(self.skips) == sorted(set(self.skips) & set(range(self.vision.depth)))
+        if len(self.skips) not in (2, 3) or not rising:
+            raise ValueError(f"{self.skips} are not two or three rising blocks of {self.vision.depth}.")
 
     @property
     def window(self) -> tuple[int, int, int]:
@@ -308,8 +310,8 @@ SEGMENTATION_PRESETS: dict[str, SegmentationConfig] = {
             spacing_mm=(3.0, 3.0, 6.0), shape=(112, 112, 56), patch=(8, 8, 4), placement="volume", tile_overlap=0
         ),
         labels=CHEST_LABELS,
-        feature_size=8,
-        skips=(1, 3, 4),
+        feature_size=16,
+        skips=(1, 3),
     ),
     # For tests: the whole pipeline in milliseconds.
     "tiny": SegmentationConfig(
@@ -323,14 +325,28 @@ SEGMENTATION_PRESETS: dict[str, SegmentationConfig] = {
 
 PRETRAINING_PRESETS: dict[str, PretrainingConfig] = {
     "base": PretrainingConfig(),
+    # The pre-training of the embedded default: its encoder, MiniLM, and decoders that a CPU can train.
+    "small": PretrainingConfig(
+        vision=PRESETS["small"].vision,
+        text=_MINILM,
+        report_dim=384,
+        image_decoder=ImageDecoderConfig(dim=192, depth=2, heads=3),
+        report_decoder=ReportDecoderConfig(dim=192, depth=2, heads=3, hidden=384),
+        projection="mlp",
+        top_k=8,
+        fusion_heads=6,
+        project_global=True,
+    ),
     # For tests: every part, in milliseconds.
     "tiny": PretrainingConfig(
         vision=PRESETS["tiny"].vision,
-        text=TextConfig(encoder="test", dim=48, max_tokens=32),
-        report_dim=48,
+        text=PRESETS["tiny"].text,
+        report_dim=384,
         image_decoder=ImageDecoderConfig(dim=48, depth=1, heads=2),
-        report_decoder=ReportDecoderConfig(vocabulary=64, dim=48, depth=1, heads=2, hidden=96),
+        report_decoder=ReportDecoderConfig(dim=48, depth=1, heads=2, hidden=96),
+        projection="linear",
         top_k=4,
         fusion_heads=2,
+        project_global=True,
     ),
 }

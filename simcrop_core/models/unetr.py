@@ -62,12 +62,14 @@ class UNETR(nn.Module):
         self.config = config
         dim, f = config.vision.dim, config.feature_size
         self.vit = WindowEncoder(config)
+        doublings = len(config.skips)
         self.encoder1 = ImageBlock(f)
-        self.encoder2 = SkipPath(dim, 2 * f, more=2)
-        self.encoder3 = SkipPath(dim, 4 * f, more=1)
-        self.encoder4 = SkipPath(dim, 8 * f, more=0)
-        self.decoder5 = UpBlock(dim, 8 * f)
-        self.decoder4 = UpBlock(8 * f, 4 * f)
+        self.encoder2 = SkipPath(dim, 2 * f, more=doublings - 1)
+        self.encoder3 = SkipPath(dim, 4 * f, more=doublings - 2)
+        if doublings == 3:
+            self.encoder4 = SkipPath(dim, 8 * f, more=0)
+            self.decoder5 = UpBlock(dim, 8 * f)
+        self.decoder4 = UpBlock(8 * f if doublings == 3 else dim, 4 * f)
         self.decoder3 = UpBlock(4 * f, 2 * f)
         self.decoder2 = ToImageSize(2 * f, f)
         self.out = Head(f, len(config.labels))
@@ -85,8 +87,10 @@ class UNETR(nn.Module):
             ValueError: the images do not have the window's shape.
         """
         images_B1HWD = images_B1HWD.to(self.decoder2.conv3d.weight.dtype)
-        tokens, (hidden2, hidden3, hidden4) = self.vit.with_hidden(images_B1HWD, self.config.skips)
-        maps = self.decoder5(self._as_grid(tokens), self.encoder4(self._as_grid(hidden4)))
+        tokens, (hidden2, hidden3, *deepest) = self.vit.with_hidden(images_B1HWD, self.config.skips)
+        maps = self._as_grid(tokens)
+        if deepest:
+            maps = self.decoder5(maps, self.encoder4(self._as_grid(deepest[0])))
         maps = self.decoder4(maps, self.encoder3(self._as_grid(hidden3)))
         maps = self.decoder3(maps, self.encoder2(self._as_grid(hidden2)))
         maps = self.decoder2(maps, self.encoder1(images_B1HWD))

@@ -19,7 +19,7 @@ from tokenizers.processors import TemplateProcessing
 
 from simcrop_core.errors import IncompatibleWeights, UnknownWeights
 from simcrop_core.models.config import TextConfig
-from simcrop_core.text.bert import BertConfig, bert_from_hugging_face
+from simcrop_core.text.bert import Bert, BertConfig, bert_from_hugging_face
 from simcrop_core.text.hub import find_text_model
 from simcrop_core.text.int8 import dequantise
 
@@ -114,8 +114,7 @@ def load_text_encoder(config: TextConfig, *, device: torch.device | str = "cpu")
         DownloadFailed: the Hub could not be reached and the model is not in the local cache.
         IncompatibleWeights: tensors are missing, or the model's width is not `config.dim`.
     """
-    directory = MINILM if config.encoder == "minilm" else find_text_model(config.encoder)
-    model: dict[str, Any] = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    directory, model = _found(config)
     if model.get("hidden_size") != config.dim:
         raise IncompatibleWeights(
             f"The text model {config.encoder} is {model.get('hidden_size')} wide, the weights expect {config.dim}.",
@@ -128,8 +127,34 @@ def load_text_encoder(config: TextConfig, *, device: torch.device | str = "cpu")
         tokenise, network = load_tower(directory, max_tokens=config.max_tokens, device=device)
     else:
         tokenise = _tokenise_with(_tokenizer(directory), min(config.max_tokens, model["max_position_embeddings"]))
-        network = bert_from_hugging_face(BertConfig.from_hugging_face(model), _tensors(directory)).to(device)
+        network = _bert(directory, model).to(device)
     return SentenceEncoder(tokenise, network, dim=config.dim, pooling=config.pooling, device=device)
+
+
+def load_bert(config: TextConfig) -> tuple[Tokenizer, Bert]:
+    """The tokenizer and the network of a text tower themselves, for training on whole reports.
+
+    Raises:
+        UnknownWeights: no such folder or Hub model, or a part of it is missing.
+        DownloadFailed: the Hub could not be reached and the model is not in the local cache.
+        IncompatibleWeights: it is no BERT.
+    """
+    directory, model = _found(config)
+    if not _is_plain_bert(model):
+        raise IncompatibleWeights(
+            f"The text model {config.encoder} is not a BERT.", hint="Pre-training needs a BERT, such as CXR-BERT."
+        )
+    return _tokenizer(directory), _bert(directory, model)
+
+
+def _found(config: TextConfig) -> tuple[Path, dict[str, Any]]:
+    """The folder of a text model and the content of its config.json."""
+    directory = MINILM if config.encoder == "minilm" else find_text_model(config.encoder)
+    return directory, json.loads((directory / "config.json").read_text(encoding="utf-8"))
+
+
+def _bert(directory: Path, model: dict[str, Any]) -> Bert:
+    return bert_from_hugging_face(BertConfig.from_hugging_face(model), _tensors(directory))
 
 
 def _is_plain_bert(model: dict[str, Any]) -> bool:

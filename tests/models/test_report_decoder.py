@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from narrow_pretraining import NARROW
 from transformers import BertConfig, BertForMaskedLM
 
 from simcrop_core.errors import IncompatibleWeights
-from simcrop_core.models.config import PRETRAINING_PRESETS, ReportDecoderConfig
+from simcrop_core.models.config import ReportDecoderConfig
 from simcrop_core.models.fusion import Fusion, FusionLayer, fusion_for
 from simcrop_core.models.report_decoder import ReportDecoder, VocabularyHead
 
-TINY = PRETRAINING_PRESETS["tiny"]
+TINY = NARROW
 WIDTH = TINY.report_dim
 
 

@@ -7,15 +7,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from narrow_pretraining import NARROW
 from transformers import BertConfig, BertModel
 
 from simcrop_core.errors import IncompatibleWeights
-from simcrop_core.models.config import PRESETS, PRETRAINING_PRESETS, TextConfig
+from simcrop_core.models.config import PRESETS, TextConfig
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.masking import keep_indices, mask_report, visible_count, words_of
 from simcrop_core.models.simcrop import PretrainingBatch, SimCroP
 
-TINY = PRETRAINING_PRESETS["tiny"]
+TINY = NARROW
 BERT = BertConfig(vocab_size=64, hidden_size=48, num_hidden_layers=2, num_attention_heads=2, intermediate_size=96)
 
 

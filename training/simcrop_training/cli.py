@@ -7,11 +7,12 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import tyro
 
+from simcrop_core.phantom.truth import Style
 from simcrop_training.calibrate import calibrate
 from simcrop_training.data.phantoms import write_phantoms
 from simcrop_training.data.real import write_real_samples
@@ -19,9 +20,7 @@ from simcrop_training.data.real_scans import abdomen, cip, lung_dx
 from simcrop_training.data.sample import sample_paths
 from simcrop_training.engine.loop import Loop, Outcome, Schedule
 from simcrop_training.export import export_run
-from simcrop_training.objectives.grounding import Grounding
-from simcrop_training.objectives.segmentation import Segmentation
-from simcrop_training.recipe import Data, objective_of, read_recipe
+from simcrop_training.recipe import AnyObjective, Data, objective_of, read_recipe
 
 _log = logging.getLogger("simcrop_training")
 
@@ -34,6 +33,8 @@ class Phantoms:
     """Where to write."""
     count: Annotated[int, tyro.conf.arg(aliases=("-n",))] = 200
     """How many seeds."""
+    style: Style = "a"
+    """The generator: a to train on, b to measure on."""
     first_seed: int = 0
     """The first of them; held-out samples begin at 100000."""
     every: int = 1
@@ -43,7 +44,9 @@ class Phantoms:
 
     def run(self) -> None:
         """Draw them."""
-        write_phantoms(self.folder, self.count, first_seed=self.first_seed, every=self.every, offset=self.offset)
+        write_phantoms(
+            self.folder, self.count, style=self.style, first_seed=self.first_seed, every=self.every, offset=self.offset
+        )
 
 
 @dataclass
@@ -119,10 +122,9 @@ class Calibrate:
         _log.info("%s: %s", self.output, json.dumps(rates))
 
 
-def _train(objective: Grounding | Segmentation, schedule: Schedule, output: Path, seconds: float) -> Outcome:
-    if isinstance(objective, Grounding):
-        return Loop(objective, schedule, output).run(stop_after_s=seconds)
-    return Loop(objective, schedule, output).run(stop_after_s=seconds)
+def _train(objective: AnyObjective, schedule: Schedule, output: Path, seconds: float) -> Outcome:
+    loop: Loop[Any] = Loop(objective, schedule, output)
+    return loop.run(stop_after_s=seconds)
 
 
 def main() -> None:

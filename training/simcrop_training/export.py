@@ -13,9 +13,8 @@ from simcrop_core.models.weights_file import save_weights
 from simcrop_core.models.weights_metadata import Provenance, WeightsMetadata
 from simcrop_training.data.sample import sample_paths
 from simcrop_training.engine.loop import Outcome
-from simcrop_training.objectives.grounding import Grounding, GroundingHead
 from simcrop_training.objectives.segmentation import Segmentation
-from simcrop_training.recipe import Data, Recipe
+from simcrop_training.recipe import AnyObjective, Data, Recipe
 
 _LICENCE = "Apache-2.0"
 # A label that overlaps the truth less than this on held-out samples is not offered.
@@ -28,25 +27,24 @@ _REAL = (
 )
 
 
-def export_run(objective: Grounding | Segmentation, recipe: Recipe, data: Data, outcome: Outcome, output: Path) -> Path:
-    """Write `grounding.safetensors` or `segmentation.safetensors` (fp16) and `provenance.json` into the output folder.
+def export_run(objective: AnyObjective, recipe: Recipe, data: Data, outcome: Outcome, output: Path) -> Path:
+    """Write the weights, named after what they do (fp16), and `provenance.json` into the output folder.
 
     Raises:
         CannotWrite: the folder is not writable or the disk is full.
     """
     provenance = provenance_of(recipe, data, outcome)
-    if isinstance(objective, Grounding):
-        head = objective.module
-        assert isinstance(head, GroundingHead)
-        metadata = WeightsMetadata("starter", head.model.config, provenance)
-        tensors = head.model.flat_state_dict()
-    else:
+    if isinstance(objective, Segmentation):
         config = objective.config
-        metadata = WeightsMetadata("starter", config, provenance, tasks=_tasks(config.labels, outcome.metrics))
+        metadata = WeightsMetadata(recipe.weights, config, provenance, tasks=_tasks(config.labels, outcome.metrics))
         tensors = objective.module.state_dict()
+    else:
+        model = objective.grounding_model()
+        metadata = WeightsMetadata(recipe.weights, model.config, provenance)
+        tensors = model.flat_state_dict()
     # The position tables follow from the configuration.
     kept = {key: tensor for key, tensor in tensors.items() if not key.endswith("pos_embed")}
-    path = output / f"{recipe.objective}.safetensors"
+    path = output / f"{metadata.kind}.safetensors"
     save_weights(path, kept, metadata, half_precision=True)
     (output / "provenance.json").write_text(
         json.dumps(dataclasses.asdict(provenance), indent=2) + "\n", encoding="utf-8"

@@ -11,7 +11,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from simcrop_core.models.config import PRESETS, SEGMENTATION_PRESETS
+from simcrop_core.models.config import PRESETS, PRETRAINING_PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.weights_file import load_tensors
 from simcrop_core.text.encoder import load_text_encoder
 from simcrop_training.data.augment import Augmentation
@@ -19,19 +19,27 @@ from simcrop_training.data.sample import sample_paths, texts_of
 from simcrop_training.engine.loop import Schedule
 from simcrop_training.objectives.grounding import Grounding, GroundingSettings
 from simcrop_training.objectives.segmentation import Segmentation, SegmentationSettings
+from simcrop_training.objectives.simcrop import SimCroPPretraining, SimCroPSettings
+
+AnyObjective = Grounding | Segmentation | SimCroPPretraining
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One run: a preset, an objective, a schedule. A recipe file holds the fields that differ from these."""
+    """One run: a preset, an objective, a schedule. A recipe file holds the fields that differ from these.
+
+    `weights` is the name that the exported file bears.
+    """
 
     name: str
-    objective: Literal["grounding", "segmentation"]
+    objective: Literal["grounding", "segmentation", "simcrop"]
     preset: str = "small"
+    weights: str = "own"
     seed: int = 0
     schedule: Schedule = field(default_factory=Schedule)
     grounding: GroundingSettings = field(default_factory=GroundingSettings)
     segmentation: SegmentationSettings = field(default_factory=SegmentationSettings)
+    simcrop: SimCroPSettings = field(default_factory=SimCroPSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
@@ -61,9 +69,7 @@ def read_recipe(path: Path, *, steps: int | None = None) -> Recipe:
     return dataclasses.replace(recipe, schedule=dataclasses.replace(recipe.schedule, steps=steps))
 
 
-def objective_of(
-    recipe: Recipe, data: Data, *, sentences: Path, encoder: Path | None = None
-) -> Grounding | Segmentation:
+def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path | None = None) -> AnyObjective:
     """The recipe's objective on stored samples.
 
     Args:
@@ -86,9 +92,15 @@ def objective_of(
         )  # fmt: skip
     config = PRESETS[recipe.preset]
     texts = sorted({text for path in (*synthetic, *real, *held_out) for text in texts_of(path)})
+    embeddings = embed(texts, recipe.preset, sentences)
+    if recipe.objective == "simcrop":
+        return SimCroPPretraining(
+            PRETRAINING_PRESETS[recipe.preset], config.frame, recipe.simcrop, synthetic=synthetic, held_out=held_out,
+            embeddings=embeddings, top_k=config.top_k, seed=recipe.seed, augmentation=recipe.augmentation,
+        )  # fmt: skip
     return Grounding(
         config, recipe.grounding, synthetic=synthetic, real=real, held_out=held_out,
-        embeddings=embed(texts, recipe.preset, sentences), steps=recipe.schedule.steps, seed=recipe.seed,
+        embeddings=embeddings, steps=recipe.schedule.steps, seed=recipe.seed,
         augmentation=recipe.augmentation,
     )  # fmt: skip
 
@@ -114,7 +126,7 @@ def _filled(kind: type[Any], values: dict[str, Any]) -> Any:
     if unknown:
         raise ValueError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}.")
     nested = {"schedule": Schedule, "grounding": GroundingSettings, "segmentation": SegmentationSettings,
-              "augmentation": Augmentation}  # fmt: skip
+              "simcrop": SimCroPSettings, "augmentation": Augmentation}  # fmt: skip
     return kind(**{
         name: _filled(nested[name], value) if kind is Recipe and name in nested and isinstance(value, dict)
         else tuple(value) if isinstance(value, list) else value

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from simcrop_core.phantom.style_a.space import SHAPE
+from simcrop_core.imaging.frame_config import FrameConfig
 from simcrop_core.phantom.truth import Statement
+from simcrop_core.text.sentences import split_sentences
 
+SHAPE = FrameConfig().shape
 # Truth is kept as how much of each 6 mm cell a sentence covers: fine enough for 24 mm patches, and light.
 CELL = (4, 4, 2)
 CELLS = (SHAPE[0] // CELL[0], SHAPE[1] // CELL[1], SHAPE[2] // CELL[2])
@@ -25,12 +27,13 @@ class Truth:
 
     Attributes:
         text: the sentence.
-        polarity: as in `simcrop_core.phantom.draw.Statement`.
+        polarity: as in `simcrop_core.phantom.truth.Statement`.
         topic: the finding's kind or the organ's name.
         side: "left", "right" or "".
         lobe: such as "left lower lobe", or "".
         cells: (n,) flat indices into the 56 × 56 × 56 cells of a frame.
         counts: (n,) voxels covered in each, 1…32.
+        size_mm: largest diameter of a focal lesion, else 0.
     """
 
     text: str
@@ -40,6 +43,7 @@ class Truth:
     lobe: str
     cells: NDArray[np.int32]
     counts: NDArray[np.uint8]
+    size_mm: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,12 +55,14 @@ class Sample:
         labels: uint8, indices of `simcrop_core.phantom.style_a.anatomy.LABELS`.
         known: labels that were looked for; the others may lie hidden in the background.
         truths: sentences.
+        report: findings and impression as text; empty where nobody wrote one.
     """
 
     image: NDArray[np.int16]
     labels: NDArray[np.uint8]
     known: tuple[int, ...]
     truths: tuple[Truth, ...]
+    report: str = ""
 
 
 def truth_of(statement: Statement) -> Truth:
@@ -66,14 +72,15 @@ def truth_of(statement: Statement) -> Truth:
     flat = np.ravel_multi_index((x // CELL[0], y // CELL[1], z // CELL[2]), CELLS)
     covered = np.bincount(flat, minlength=1)
     cells = np.flatnonzero(covered).astype(np.int32)
-    return Truth(s.text, s.polarity, s.topic, s.side, s.lobe, cells, covered[cells].astype(np.uint8))
+    return Truth(s.text, s.polarity, s.topic, s.side, s.lobe, cells, covered[cells].astype(np.uint8), s.size_mm)
 
 
 def save_sample(path: Path, sample: Sample) -> None:
     """Write a sample as one .npz file, whole or not at all."""
     meta = {
         "known": sample.known,
-        "truths": [[t.text, t.polarity, t.topic, t.side, t.lobe, len(t.cells)] for t in sample.truths],
+        "truths": [[t.text, t.polarity, t.topic, t.side, t.lobe, len(t.cells), t.size_mm] for t in sample.truths],
+        "report": sample.report,
     }
     temporary = path.with_suffix(".part")
     with temporary.open("wb") as file:
@@ -94,16 +101,15 @@ def load_sample(path: Path) -> Sample:
         meta = json.loads(stored["meta"].tobytes())
         ends = np.cumsum([t[5] for t in meta["truths"]])[:-1].astype(int)
         cells, counts = np.split(stored["cells"], ends), np.split(stored["counts"], ends)
-        truths = tuple(
-            Truth(t[0], t[1], t[2], t[3], t[4], c, n) for t, c, n in zip(meta["truths"], cells, counts, strict=True)
-        )
-        return Sample(stored["image"], stored["labels"], tuple(meta["known"]), truths)
+        truths = tuple(Truth(*t[:5], c, n, t[6]) for t, c, n in zip(meta["truths"], cells, counts, strict=True))
+        return Sample(stored["image"], stored["labels"], tuple(meta["known"]), truths, meta["report"])
 
 
 def texts_of(path: Path) -> list[str]:
-    """The sentences of a stored sample, without its voxels."""
+    """The sentences of a stored sample, those of its report among them, without its voxels."""
     with np.load(path) as stored:
-        return [t[0] for t in json.loads(stored["meta"].tobytes())["truths"]]
+        meta = json.loads(stored["meta"].tobytes())
+    return [*(t[0] for t in meta["truths"]), *split_sentences(meta["report"])]
 
 
 def sample_paths(folders: Sequence[Path]) -> list[Path]:

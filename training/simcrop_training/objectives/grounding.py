@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from simcrop_core.models.config import ModelConfig
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_training.data.augment import Augmentation, augmented
-from simcrop_training.data.sample import CELL_VOXELS, CELLS, Truth, load_sample
+from simcrop_training.data.frames import intensities, patch_shares, picked
+from simcrop_training.data.sample import Truth, load_sample
 from simcrop_training.objectives.grounding_metrics import Answer, summarise
 
-# A region that fills a quarter of a patch claims it; of a small finding, half of its fullest patch's share does.
-_CLAIMED = 0.25
+# Sentences that point at something, that point nowhere, and that name a region; others teach nothing here.
+_POINTING, _NOWHERE, _REGIONS = ("positive", "uncertain"), ("absent", "negated"), ("anatomy", "normal")
+# The temperature of the contrast, as in pre-training (docs/methods/simcrop.md).
+_TEMPERATURE = 0.07
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +31,21 @@ class GroundingSettings:
 
     Attributes:
         batch: frames a step.
-        sentences: at most so many of each frame: found, absent or negated, anatomy.
+        sentences: at most so many of each frame: pointing at a finding, at nothing, at an organ or region.
         keep: share of patches encoded in a step; those a finding lies in are always among them.
         all_from: share of the schedule's steps after which all patches are encoded.
         real_rate: share of frames from real scans.
         word_noise: noise on sentence embeddings, relative to their spread.
+        align_weight: of the contrast between a sentence's region and the other sentences.
     """
 
-    batch: int = 6
-    sentences: tuple[int, int, int] = (8, 8, 8)
-    keep: float = 0.5
-    all_from: float = 0.85
+    batch: int = 8
+    sentences: tuple[int, int, int] = (10, 12, 8)
+    keep: float = 0.3
+    all_from: float = 0.9
     real_rate: float = 0.35
     word_noise: float = 0.1
+    align_weight: float = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,12 +57,14 @@ class Frames:
         keep_BK: indices of the patches to encode.
         embeddings: per frame (S, text width).
         targets: per frame (S, K) share to which each kept patch belongs to each sentence, 0…1.
+        meanings: per frame (S,) one number a sentence, the same for sentences about the same thing in the same place.
     """
 
     images_B1HWD: Tensor
     keep_BK: Tensor
     embeddings: list[Tensor]
     targets: list[Tensor]
+    meanings: list[Tensor]
 
 
 class GroundingHead(nn.Module):
@@ -115,40 +122,55 @@ class Grounding:
         """The frames of one step."""
         size, tokens = self._settings.batch, self._config.vision.tokens
         kept = tokens if step >= self._settings.all_from * self._steps else round(tokens * self._settings.keep)
-        images, keeps, embeddings, targets = [], [], [], []
+        low_high, shape, grid = self._config.frame.hu_window, self._config.vision.image, self._config.vision.grid
+        images, keeps, embeddings, targets, meanings = [], [], [], [], []
         for ordinal in range(step * size, (step + 1) * size):
             rng = np.random.default_rng([self._seed, ordinal])
-            sample = augmented(load_sample(self._pick(ordinal, rng)), self._augmentation, rng)
+            path = picked(
+                ordinal, rng, synthetic=self._synthetic, real=self._real, real_rate=self._settings.real_rate,
+                seed=self._seed,
+            )  # fmt: skip
+            sample = augmented(load_sample(path), self._augmentation, rng)
             truths = _chosen(sample.truths, self._settings.sentences, rng)
-            target_SN = np.stack([self.target(t) for t in truths])
-            keep = _kept(rng, kept, target_SN, [t.polarity == "positive" for t in truths])
-            images.append(self.frame(sample.image))
+            target_SN = np.stack([patch_shares(t, grid) for t in truths])
+            keep = _kept(rng, kept, target_SN, [t.polarity in _POINTING for t in truths])
+            images.append(intensities(sample.image, low_high, shape))
             keeps.append(torch.from_numpy(keep))
             words = torch.stack([self._embeddings[t.text] for t in truths])
             noise = torch.from_numpy(rng.standard_normal(words.shape, dtype=np.float32))
             embeddings.append(words + self._settings.word_noise * self._spread * noise)
             targets.append(torch.from_numpy(target_SN[:, keep]))
-        return Frames(torch.stack(images), torch.stack(keeps), embeddings, targets)
+            meanings.append(_meanings(truths))
+        return Frames(torch.stack(images), torch.stack(keeps), embeddings, targets, meanings)
 
     def losses(self, batch: Frames) -> dict[str, Tensor]:
         """Balanced cross-entropy a patch, cross-entropy of where, and the suppression of what is not there."""
         head = self._head
         features_BKC = head.features(batch.images_B1HWD, batch.keep_BK)
-        found, where, nowhere = [], [], []
+        found, where, nowhere, aligned = [], [], [], []
         scale = head.log_scale.exp()
-        for features_KC, words, target_SK in zip(features_BKC, batch.embeddings, batch.targets, strict=True):
-            cosine_SK = _cosine(head.model.project(words), features_KC)
+        for features_KC, words, target_SK, meaning_S in zip(
+            features_BKC, batch.embeddings, batch.targets, batch.meanings, strict=True
+        ):
+            sentences_SC = head.model.project(words)
+            cosine_SK = _cosine(sentences_SC, features_KC)
             logits_SK = scale * cosine_SK + head.offset
             there = target_SK.amax(1) > 0
             if there.any():
                 found.append(_balanced(logits_SK[there], target_SK[there]))
                 where.append(_where(2 * logits_SK[there], target_SK[there]))
+                aligned.append(
+                    _aligned(features_KC, sentences_SC, cosine_SK, there, meaning_S, head.model.config.top_k)
+                )
             if not there.all():
                 top = logits_SK[~there].topk(min(16, logits_SK.shape[1]), dim=1).values
                 nowhere.append(F.softplus(top).mean(1) + F.softplus(logits_SK[~there]).mean(1))
-        terms = {"found": _mean(found), "where": _mean(where), "nowhere": _mean(nowhere)}
+        terms = {name: _mean(values) for name, values in
+                 {"found": found, "where": where, "nowhere": nowhere, "aligned": aligned}.items()}  # fmt: skip
         return {
-            "loss": terms["found"] + 0.5 * terms["where"] + 0.5 * terms["nowhere"],
+            "loss": terms["found"]
+            + 0.5 * (terms["where"] + terms["nowhere"])
+            + self._settings.align_weight * terms["aligned"],
             **terms,
             "scale": scale.detach(),
         }
@@ -158,44 +180,23 @@ class Grounding:
         answers = []
         for path in self._held_out:
             sample = load_sample(path)
-            features_NC = self._head.features(self.frame(sample.image)[None], None)[0]
+            frame = intensities(sample.image, self._config.frame.hu_window, self._config.vision.image)
+            features_NC = self._head.features(frame[None], None)[0]
             words = torch.stack([self._embeddings[t.text] for t in sample.truths])
             cosine_SN = _cosine(self._head.model.project(words), features_NC)
             for truth, cosine_N in zip(sample.truths, cosine_SN.numpy(), strict=True):
-                answers.append(Answer(truth, cosine_N, self.target(truth), self._config.vision.grid))
+                grid = self._config.vision.grid
+                answers.append(Answer(truth, cosine_N, patch_shares(truth, grid), grid))
         return summarise(answers)
 
-    def frame(self, image: NDArray[np.int16]) -> Tensor:
-        """(1, H, W, D) intensities of the configured frame out of a stored image."""
-        low, high = self._config.frame.hu_window
-        frame = torch.from_numpy(image).float().sub_((low + high) / 2).div_((high - low) / 2).clamp_(-1, 1)[None]
-        if tuple(frame.shape[1:]) != self._config.vision.image:
-            frame = F.adaptive_avg_pool3d(frame, self._config.vision.image)
-        return frame
-
-    def target(self, truth: Truth) -> NDArray[np.float32]:
-        """(N,) share to which each patch belongs to a sentence; zeros for what is not there."""
-        grid = np.array(self._config.vision.grid)
-        at = np.stack(np.unravel_index(truth.cells, CELLS)) * grid[:, None] // np.array(CELLS)[:, None]
-        patches = np.ravel_multi_index(tuple(at), tuple(grid))
-        covered = np.bincount(patches, weights=truth.counts, minlength=int(grid.prod()))
-        share = covered * grid.prod() / (np.prod(CELLS) * CELL_VOXELS)
-        claim = min(_CLAIMED, 0.5 * float(share.max()))
-        target: NDArray[np.float32] = np.minimum(share / claim if claim > 0 else share, 1).astype(np.float32)
-        return target
+    def grounding_model(self) -> GroundingModel:
+        """What was learned."""
+        return self._head.model
 
     @property
     def _head(self) -> GroundingHead:
         assert isinstance(self.module, GroundingHead)
         return self.module
-
-    def _pick(self, ordinal: int, rng: np.random.Generator) -> Path:
-        """Synthetic samples in a fresh random order every pass, real ones now and then."""
-        if self._real and rng.random() < self._settings.real_rate:
-            return self._real[int(rng.integers(len(self._real)))]
-        turn, place = divmod(ordinal, len(self._synthetic))
-        order = np.random.default_rng([self._seed, 7, turn]).permutation(len(self._synthetic))
-        return self._synthetic[int(order[place])]
 
 
 def _cosine(sentences_SC: Tensor, features_NC: Tensor) -> Tensor:
@@ -205,13 +206,19 @@ def _cosine(sentences_SC: Tensor, features_NC: Tensor) -> Tensor:
 
 
 def _chosen(truths: Sequence[Truth], most: tuple[int, int, int], rng: np.random.Generator) -> list[Truth]:
-    groups = (("positive",), ("absent", "negated"), ("anatomy",))
     chosen: list[Truth] = []
-    for names, count in zip(groups, most, strict=True):
+    for names, count in zip((_POINTING, _NOWHERE, _REGIONS), most, strict=True):
         group = [t for t in truths if t.polarity in names]
         chosen += [group[i] for i in rng.permutation(len(group))[:count]]
     assert chosen, "every scan has a sentence"
     return chosen
+
+
+def _meanings(truths: Sequence[Truth]) -> Tensor:
+    """(S,) numbers that sentences about the same thing in the same place share."""
+    numbers: dict[tuple[object, ...], int] = {}
+    keys = [(t.topic, t.side, t.lobe, t.polarity in _NOWHERE, t.cells.tobytes()) for t in truths]
+    return torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys])
 
 
 def _kept(
@@ -230,6 +237,24 @@ def _balanced(logits_SK: Tensor, target_SK: Tensor) -> Tensor:
     inside = (target_SK * F.softplus(-logits_SK)).sum(1) / target_SK.sum(1).clamp(min=1e-3)
     outside = ((1 - target_SK) * F.softplus(logits_SK)).sum(1) / (1 - target_SK).sum(1).clamp(min=1e-3)
     return (0.5 * inside + outside).mean()
+
+
+def _aligned(
+    features_KC: Tensor, sentences_SC: Tensor, cosine_SK: Tensor, there: Tensor, meaning_S: Tensor, top_k: int
+) -> Tensor:
+    """Contrast of regions with sentences, both ways summed (paper Eq. 2 to 4).
+
+    A sentence's region is the mean of its top-K patches. It has to be nearer to its own sentence than to all others,
+    those that point nowhere among them; sentences that mean the same do not repel.
+    """
+    chosen = cosine_SK[there].detach().topk(min(top_k, cosine_SK.shape[1]), dim=1).indices
+    logits_RS = _cosine(features_KC[chosen].mean(1), sentences_SC) / _TEMPERATURE
+    own = torch.nonzero(there)[:, 0]
+    same_RS = meaning_S[own][:, None] == meaning_S[None, :]
+    same_RS[torch.arange(len(own)), own] = False
+    to_sentences = F.cross_entropy(logits_RS.masked_fill(same_RS, -torch.inf), own)
+    to_regions = F.cross_entropy(logits_RS.masked_fill(same_RS, -torch.inf)[:, own].T, torch.arange(len(own)))
+    return to_sentences + to_regions
 
 
 def _where(logits_SK: Tensor, target_SK: Tensor) -> Tensor:
