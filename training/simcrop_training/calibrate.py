@@ -27,9 +27,10 @@ from simcrop_core.models.weights import (
 from simcrop_core.text.encoder import TextEncoder, load_text_encoder
 from simcrop_core.text.reference import reference_sentences
 from simcrop_training.data.sample import Sample, load_sample
+from simcrop_training.objectives.grounding import POINTING
 
-# Of sentences about what is not there, one in twenty may be called located, and one in five weak.
-_LOCATED, _WEAK = 0.95, 0.80
+# Of findings said to be there that are not, three in a hundred may be called located, and eight at least weak.
+_LOCATED, _WEAK = 0.97, 0.92
 # Colours begin where nineteen in twenty peaks of located sentences lie above, and end where one in four does.
 _FAINTEST, _STRONGEST = 0.05, 0.75
 _FEWEST_LOCATED = 4
@@ -92,7 +93,7 @@ def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str
 def _scores(
     model: GroundingModel, samples: Iterable[Sample], encoder: TextEncoder
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Scores of what is there, scores of what is not, and the highest cosines of what is there."""
+    """Scores of findings that are there, of findings that are not, and the highest cosines of those that are."""
     present: list[float] = []
     absent: list[float] = []
     peaks: list[float] = []
@@ -104,8 +105,10 @@ def _scores(
         )
         highest_S = answer.maps_SN.amax(dim=1)
         for truth, score, highest in zip(sample.truths, answer.scores_S, highest_S, strict=True):
-            (present if len(truth.cells) else absent).append(float(score))
-            if len(truth.cells):
+            if truth.polarity == "absent":
+                absent.append(float(score))
+            elif truth.polarity in POINTING and len(truth.cells):
+                present.append(float(score))
                 peaks.append(float(highest))
     return np.array(present), np.array(absent), np.array(peaks)
 

@@ -20,7 +20,7 @@ from simcrop_training.data.sample import Truth, load_sample
 from simcrop_training.objectives.grounding_metrics import Answer, summarise
 
 # Sentences that point at something, that point nowhere, and that name a region; others teach nothing here.
-_POINTING, _NOWHERE, _REGIONS = ("positive", "uncertain"), ("absent", "negated"), ("anatomy", "normal")
+POINTING, _NOWHERE, _REGIONS = ("positive", "uncertain"), ("absent", "negated"), ("anatomy", "normal")
 # The temperature of the contrast, as in pre-training (docs/methods/simcrop.md).
 _TEMPERATURE = 0.07
 
@@ -133,7 +133,7 @@ class Grounding:
             sample = augmented(load_sample(path), self._augmentation, rng)
             truths = _chosen(sample.truths, self._settings.sentences, rng)
             target_SN = np.stack([patch_shares(t, grid) for t in truths])
-            keep = _kept(rng, kept, target_SN, [t.polarity in _POINTING for t in truths])
+            keep = _kept(rng, kept, target_SN, [t.polarity in POINTING for t in truths])
             images.append(intensities(sample.image, low_high, shape))
             keeps.append(torch.from_numpy(keep))
             words = torch.stack([self._embeddings[t.text] for t in truths])
@@ -207,7 +207,7 @@ def _cosine(sentences_SC: Tensor, features_NC: Tensor) -> Tensor:
 
 def _chosen(truths: Sequence[Truth], most: tuple[int, int, int], rng: np.random.Generator) -> list[Truth]:
     chosen: list[Truth] = []
-    for names, count in zip((_POINTING, _NOWHERE, _REGIONS), most, strict=True):
+    for names, count in zip((POINTING, _NOWHERE, _REGIONS), most, strict=True):
         group = [t for t in truths if t.polarity in names]
         chosen += [group[i] for i in rng.permutation(len(group))[:count]]
     assert chosen, "every scan has a sentence"
