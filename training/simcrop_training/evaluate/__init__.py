@@ -1,0 +1,1 @@
+"""Measuring what weights can do."""

@@ -1,0 +1,142 @@
+"""The command `simcrop-eval`: what weights can do, on phantoms of either style and on real scans."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from simcrop_core.errors import NotAChest
+from simcrop_core.inference.engine import Engine
+from simcrop_core.phantom.draw import draw_phantom
+from simcrop_core.phantom.truth import Style
+from simcrop_core.results import DeviceName
+from simcrop_training.evaluate.cases import Case, examined
+from simcrop_training.evaluate.grounding import GroundingRow, findings_auroc, grounding_rows, silence
+from simcrop_training.evaluate.real_scans import Answered, covid, lidc, normal
+
+_log = logging.getLogger("simcrop_training")
+
+
+@dataclass
+class Phantoms:
+    """Ask weights every sentence about phantoms that no training drew, and print the tables (synthetic data)."""
+
+    output: Path
+    """Where the figures go, as JSON; the Markdown tables beside it."""
+    style: Style = "b"
+    """The generator; training draws with a."""
+    count: int = 200
+    """How many phantoms."""
+    first_seed: int = 200_000
+    """The first of them; training uses seeds below 100000 and measures on those from there."""
+    weights: str = "starter"
+    """Name, folder or file."""
+    device: DeviceName = "auto"
+    """Where the model runs."""
+
+    def run(self) -> None:
+        """Draw, ask, measure, write."""
+        skipped: list[int] = []
+        cases = list(self._cases(skipped))
+        figures = {
+            "data": f"{len(cases)} synthetic scans of style {self.style}, seeds from {self.first_seed}",
+            "refused": skipped,
+            "weights": self.weights,
+            "grounding": [dataclasses.asdict(row) for row in grounding_rows(cases)],
+            "not_located": silence(cases),
+            "findings_auroc": findings_auroc(cases),
+        }
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        self.output.write_text(json.dumps(_plain(figures), indent=1) + "\n", encoding="utf-8")
+        self.output.with_suffix(".md").write_text(_tables(figures), encoding="utf-8")
+        _log.info("%s\n%s", self.output, _tables(figures))
+
+    def _cases(self, skipped: list[int]) -> Iterator[Case]:
+        engine = Engine(self.weights, self.device)
+        for done, seed in enumerate(range(self.first_seed, self.first_seed + self.count)):
+            try:
+                yield examined(draw_phantom(seed, style=self.style), engine)
+            except NotAChest:
+                skipped.append(seed)
+            if done % 10 == 9:
+                _log.info("%d of %d", done + 1, self.count)
+
+
+@dataclass
+class Real:
+    """Ask weights about the real scans that no training saw, and print the answers."""
+
+    scans: Annotated[Path, tyro.conf.Positional]
+    """The folder that holds LIDC-IDRI-0001, COVID-CT-MD_P002 and COVID-CT-MD_normal001."""
+    output: Path
+    """Where the answers go, as JSON."""
+    weights: str = "starter"
+    """Name, folder or file."""
+    device: DeviceName = "auto"
+    """Where the model runs."""
+
+    def run(self) -> None:
+        """Ask and write."""
+        engine = Engine(self.weights, self.device)
+        answers, overlaps = lidc(self.scans / "LIDC-IDRI-0001", engine)
+        answers += covid(self.scans / "COVID-CT-MD_P002", engine)
+        figures = {
+            "weights": self.weights,
+            "answers": [dataclasses.asdict(answer) for answer in answers],
+            "dice": overlaps,
+            "normal001": normal(self.scans / "COVID-CT-MD_normal001", engine),
+        }
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        self.output.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        names = [field.name for field in dataclasses.fields(Answered)]
+        lines = [_line(names), _line(["---"] * len(names))]
+        lines += [_line([_short(getattr(answer, name)) for name in names]) for answer in answers]
+        _log.info("%s\n%s\n%s", "\n".join(lines), json.dumps(overlaps), json.dumps(figures["normal001"]))
+
+
+def _plain(figures: Any) -> Any:
+    """Without NaN, which JSON has not."""
+    if isinstance(figures, dict):
+        return {key: _plain(value) for key, value in figures.items()}
+    if isinstance(figures, list):
+        return [_plain(value) for value in figures]
+    return None if isinstance(figures, float) and math.isnan(figures) else figures
+
+
+def _tables(figures: dict[str, Any]) -> str:
+    names = [field.name for field in dataclasses.fields(GroundingRow)]
+    lines = [f"{figures['data']}, weights {figures['weights']}.", "", _line(names), _line(["---"] * len(names))]
+    lines += [_line([_short(row[name]) for name in names]) for row in figures["grounding"]]
+    lines += ["", _line(["pointing nowhere", "called not located"]), _line(["---"] * 2)]
+    lines += [_line([name, _short(rate)]) for name, rate in figures["not_located"].items()]
+    lines += ["", _line(["label", "AUROC"]), _line(["---"] * 2)]
+    lines += [_line([label, _short(value)]) for label, value in figures["findings_auroc"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return "–" if math.isnan(value) else f"{value:.3f}"
+    return str(value)
+
+
+def main() -> None:
+    """The entry point."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    tyro.extras.subcommand_cli_from_dict({"phantoms": Phantoms, "real": Real}).run()
+
+
+if __name__ == "__main__":
+    main()

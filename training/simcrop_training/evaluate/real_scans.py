@@ -1,0 +1,169 @@
+"""What weights answer on real scans that trained nothing: sentences with a known place, and a normal chest."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcrop_core.demo.measure import dice, distance_mm
+from simcrop_core.demo.sample import LABEL_VALUES
+from simcrop_core.imaging.read import read_volume
+from simcrop_core.inference.baselines import LUNG_NAMES, threshold_lungs
+from simcrop_core.inference.engine import Engine
+from simcrop_core.inference.session import Session
+from simcrop_core.results import SentenceResult
+from simcrop_core.text.report import parse_sentence
+
+MASS, NOWHERE = "mass", "nowhere"
+# One mass, 32 mm, in the superior segment of the left lower lobe, in the words of many readers.
+_MASS = (
+    "Spiculated solid mass in the superior segment of the left lower lobe.",
+    "Mass in the left lower lobe.",
+    "A mass in the left lower lobe.",
+    "Left lower lobe mass.",
+    "LLL mass, 32 mm.",
+    "There is a 32 mm spiculated mass in the left lower lobe.",
+    "A mass lesion was observed in the lower lobe of the left lung.",
+    "Suspicious lesion in the left lower lobe, possibly malignant.",
+    "A large mass in the left lung.",
+)
+_SWAPPED = tuple(text.replace("left", "right").replace("Left", "Right").replace("LLL", "RLL") for text in _MASS)
+_ABSENT = (
+    "A large mass in the right upper lobe.",
+    "Large right pleural effusion.",
+    "Consolidation in the right lower lobe.",
+    "Left pneumothorax.",
+    "Pericardial effusion.",
+    "No mass in the right lung.",
+    "No pleural effusion.",
+)
+_ANATOMY = {
+    "liver": "The liver is included in the upper abdomen.",
+    "spleen": "The spleen.",
+    "heart": "The heart is of normal size.",
+    "aorta": "The thoracic aorta is opacified by contrast.",
+    "trachea": "The trachea is in the midline.",
+    **{lobe: f"The {lobe} is well aerated." for lobe in LABEL_VALUES if lobe.endswith("lobe")},
+}
+_GROUND_GLASS = (
+    "Peripheral ground-glass opacity in the left lower lobe.",
+    "Ground-glass opacities in the left lung.",
+    "Patchy ground-glass density in the left upper lobe.",
+    "Ground-glass opacity.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One sentence on one scan.
+
+    Attributes:
+        scan: its folder.
+        text: the sentence.
+        about: what it means there: a structure, "nowhere", or "ground glass".
+        evidence: as in the contract.
+        score: as in the contract.
+        peak_side: the half of the patient that the peak is in.
+        distance_mm: from the peak to the structure; None where there is none.
+        note: what else is known of the peak.
+    """
+
+    scan: str
+    text: str
+    about: str
+    evidence: str | None
+    score: float | None
+    peak_side: str
+    distance_mm: float | None = None
+    note: str = ""
+
+
+def lidc(folder: Path, engine: Engine) -> tuple[list[Answered], dict[str, dict[str, float]]]:
+    """LIDC-IDRI-0001: its mass in many words, the same on the other side, absent findings, organs; Dice by label.
+
+    Raises:
+        SimCroPError: a file is missing or cannot be read.
+    """
+    session = Session.open(folder / "ct.nii.gz", engine)
+    organs = read_volume(folder / "totalsegmentator.nii.gz").voxels
+    masks: dict[str, NDArray[np.bool_]] = {name: np.isin(organs, values) for name, values in LABEL_VALUES.items()}
+    masks[MASS] = read_volume(folder / "nodule_consensus.nii.gz").voxels > 0
+    asked = [(text, MASS) for text in _MASS] + [(text, NOWHERE) for text in (*_SWAPPED, *_ABSENT)]
+    asked += [(text, organ) for organ, text in _ANATOMY.items()]
+    rows = []
+    for (text, about), result in zip(asked, _answers(session, [text for text, _ in asked]), strict=True):
+        known = about in masks and result.peak_ras_mm is not None
+        away = round(distance_mm(result.peak_ras_mm, masks[about], session.volume.affine), 1) if known else None
+        rows.append(_answered(folder, session, text, about, result, distance_mm=away))
+    return rows, _dice(session, masks)
+
+
+def covid(folder: Path, engine: Engine) -> list[Answered]:
+    """COVID-CT-MD P002: ground glass of the left lung, beside the slices and lobes where readers saw it.
+
+    Raises:
+        SimCroPError: a file is missing or cannot be read.
+    """
+    session = Session.open(folder / "ct_2mm.nii.gz", engine)
+    with (folder / "lobe_labels.csv").open(encoding="utf-8", newline="") as file:
+        slices = list(csv.DictReader(file))
+    rows = []
+    for text, result in zip(_GROUND_GLASS, _answers(session, list(_GROUND_GLASS)), strict=True):
+        note = ""
+        if result.peak_ras_mm is not None:
+            level = result.peak_ras_mm[2]
+            nearest = min(slices, key=lambda row: abs(float(row["z_mm"]) - level))
+            lobes = [lobe for lobe in ("LLL", "LUL", "RLL", "RML", "RUL") if nearest[lobe] == "1"]
+            note = f"readers on that slice: {', '.join(lobes) or 'nothing'}"
+        rows.append(_answered(folder, session, text, "ground glass", result, note=note))
+    return rows
+
+
+def normal(folder: Path, engine: Engine) -> dict[str, str | None]:
+    """COVID-CT-MD normal001: the evidence of each CT-RATE label; none of them is there, as far as is known.
+
+    Raises:
+        SimCroPError: a file is missing or cannot be read.
+    """
+    session = Session.open(folder / "ct_2mm.nii.gz", engine)
+    return {finding.label: finding.evidence for finding in session.findings().result.findings}
+
+
+def _answers(session: Session, texts: list[str]) -> list[SentenceResult]:
+    return session.ground([parse_sentence(text) for text in texts]).result.sentences
+
+
+def _answered(
+    folder: Path,
+    session: Session,
+    text: str,
+    about: str,
+    result: SentenceResult,
+    *,
+    distance_mm: float | None = None,
+    note: str = "",
+) -> Answered:
+    side = ""
+    lungs = session.frame.lungs
+    if result.peak_ras_mm is not None and lungs is not None and lungs.midline_r_mm is not None:
+        side = "left" if result.peak_ras_mm[0] < lungs.midline_r_mm else "right"
+    return Answered(folder.name, text, about, result.evidence, result.score, side, distance_mm, note)
+
+
+def _dice(session: Session, masks: dict[str, NDArray[np.bool_]]) -> dict[str, dict[str, float]]:
+    """Dice of every label the weights offer, and of the threshold baseline."""
+    labels = session.segment("chest")
+    overlaps = {
+        name: {"weights": round(dice(labels.voxels == value, masks[name]), 3)}
+        for value, name in labels.names.items()
+        if name in masks
+    }
+    threshold = threshold_lungs(session.volume)
+    if threshold is not None:
+        for value, name in LUNG_NAMES.items():
+            overlaps.setdefault(name, {})["threshold"] = round(dice(threshold.voxels == value, masks[name]), 3)
+    return overlaps
