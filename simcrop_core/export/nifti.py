@@ -63,7 +63,9 @@ def write_heatmap(
     _write(path, header, _reported(planes, shape[2], job), {"description": DESCRIPTION})
 
 
-def write_labelmap(path: str | Path, labels: NDArray[np.uint8], affine: Affine, names: Mapping[int, str]) -> None:
+def write_labelmap(
+    path: str | Path, labels: NDArray[np.uint8], affine: Affine, names: Mapping[int, str], *, description: str = ""
+) -> None:
     """Write a label map with the names of its labels.
 
     Names are kept as Slicer's segment names in .nrrd (call it .seg.nrrd to open as a segmentation) and .mha, and as a
@@ -74,11 +76,13 @@ def write_labelmap(path: str | Path, labels: NDArray[np.uint8], affine: Affine, 
         labels: (x, y, z) uint8.
         affine: (4, 4) voxel → patient RAS, mm.
         names: label → name.
+        description: NIfTI keeps the first 80 bytes of it.
 
     Raises:
         CannotWrite: unknown suffix, or the file cannot be written.
     """
     header = _nifti_header(labels.shape, affine, np.dtype(np.uint8))
+    header["descrip"] = description
     header["intent_code"] = LABEL_INTENT
     comment = "\n".join(f"{value}: {name}" for value, name in names.items()).encode()
     header.extensions.append(nibabel.nifti1.Nifti1Extension(COMMENT, comment))
@@ -91,6 +95,23 @@ def write_labelmap(path: str | Path, labels: NDArray[np.uint8], affine: Affine, 
             f"Segment{n}_Layer": "0",
         }
     _write(path, header, np.moveaxis(labels, 2, 0), segments)
+
+
+def write_volume(path: str | Path, voxels: NDArray[np.generic], affine: Affine, *, description: str) -> None:
+    """Write voxels in their own type: a CT, or with four axes a stack of masks.
+
+    Args:
+        path: .nii.gz or .nii; with three axes .nrrd or .mha too.
+        voxels: three or four axes, in the order of the file.
+        affine: (4, 4) voxel → patient RAS, mm.
+        description: NIfTI keeps the first 80 bytes of it.
+
+    Raises:
+        CannotWrite: unknown suffix, or the file cannot be written.
+    """
+    header = _nifti_header(voxels.shape, affine, voxels.dtype)
+    header["descrip"] = description
+    _write(path, header, np.moveaxis(voxels, -1, 0), {"description": description})
 
 
 def _reported(planes: Iterable[NDArray[np.float32]], total: int, job: Job | None) -> Iterable[NDArray[np.float32]]:

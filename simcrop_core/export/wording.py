@@ -6,6 +6,7 @@ from simcrop_core.imaging.heatmap import ColourScale, Heatmap
 from simcrop_core.results import Evidence, ImageReference, Outcome, SentenceResult
 
 SCALE_LABEL = "cosine similarity (not a probability)"
+NOT_A_DIAGNOSIS = "Uncalibrated scores; not a diagnosis."
 
 # A shape for each degree of evidence, so that none is told by colour alone.
 MARKS: dict[Evidence, str] = {

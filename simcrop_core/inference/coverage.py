@@ -39,15 +39,15 @@ def covers(frame: FrameVolume, region: Region | None, side: Side | None) -> bool
 def _covers_level(frame: FrameVolume, region: Region | None) -> bool:
     """Whether the region's usual level along the body is inside both the frame and the scan."""
     assert frame.lungs is not None
+    if region not in _ABOVE_APEX_MM and region not in _BELOW_BASE_MM:
+        return True
     lung_s_mm = frame.lungs.box_ras_points()[:, 2]
     if region in _ABOVE_APEX_MM:
         level = float(lung_s_mm.max()) + _ABOVE_APEX_MM[region]
-    elif region in _BELOW_BASE_MM:
+    else:
         if _bases_cut_off(frame.lungs):
             return False
         level = float(lung_s_mm.min()) - _BELOW_BASE_MM[region]
-    else:
-        return True
     centre = apply(frame.lungs.affine, np.argwhere(frame.lungs.mask).mean(axis=0))
     index = index_in(frame.lattice.affine, [centre[0], centre[1], level])
     end = np.asarray(frame.origin) + np.asarray(frame.patch_grid) * frame.config.patch

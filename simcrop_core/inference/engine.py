@@ -22,6 +22,7 @@ from simcrop_core.models.weights_metadata import Thresholds, WeightsMetadata
 from simcrop_core.results import DeviceName, WeightsInfo
 from simcrop_core.text.cache import CachedTextEncoder
 from simcrop_core.text.encoder import TextEncoder, load_text_encoder
+from simcrop_core.text.findings import finding_sentences
 from simcrop_core.text.reference import reference_sentences
 
 # For weights that bring no scale of their own: the whole range of a cosine that speaks for a place.
@@ -102,6 +103,12 @@ class Engine:
         if stored is None or metadata.reference_sha256 != sentences_sha256(sentences):
             return self.embed(sentences)
         return stored.float()
+
+    @cached_property
+    def finding_embeddings(self) -> Tensor:
+        """(S, C) embeddings of the sentences of every finding: its positive ones, then its negated ones."""
+        statements = (s for finding in finding_sentences() for s in (*finding.positive, *finding.negated))
+        return self.embed([statement.grounding_text for statement in statements])
 
     @cached_property
     def _segmentation(self) -> tuple[UNETR, WeightsMetadata]:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from simcrop_core.errors import WidthMismatch
+from simcrop_core.imaging.heatmap import Heatmap
 from simcrop_core.inference.features import PatchFeatures
 
 _SENTENCES_AT_ONCE = 64
@@ -27,6 +28,10 @@ class Similarity:
     maps_SN: Tensor
     scores_S: Tensor
     peaks_S: Tensor
+
+    def rows(self, numbers: Tensor) -> Similarity:
+        """The answer to the sentences of those numbers only."""
+        return Similarity(self.maps_SN[numbers], self.scores_S[numbers], self.peaks_S[numbers])
 
 
 @torch.inference_mode()
@@ -66,6 +71,11 @@ def _region_scores(features_NC: Tensor, sentences_SC: Tensor, maps_SN: Tensor, t
     """Cosine of each (normalised) sentence with the mean feature of its top-K patches."""
     regions_SKC = features_NC[maps_SN.topk(top_k, dim=1).indices]
     return (F.normalize(regions_SKC.mean(dim=1), dim=1) * sentences_SC).sum(dim=1)
+
+
+def heatmap_of(map_N: Tensor, features: PatchFeatures, text: str) -> Heatmap:
+    """One sentence's map on the patch grid of the scan."""
+    return Heatmap(map_N.reshape(features.grid).numpy(), features.affine, text)
 
 
 def ranks(scores_S: Tensor, reference_scores_R: Tensor) -> list[tuple[int, int]]:

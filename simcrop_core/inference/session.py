@@ -19,11 +19,12 @@ from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.device import is_out_of_memory
 from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.features import PatchFeatures, encode_frame
-from simcrop_core.inference.grounding import ground
+from simcrop_core.inference.findings import Findings, score_findings
+from simcrop_core.inference.grounding import ground, heatmap_of
 from simcrop_core.inference.segmentation import Labelmap, segment_volume
 from simcrop_core.inference.sentences import SentenceReader
 from simcrop_core.progress import Job
-from simcrop_core.results import FrameInfo, GroundResult, PassportFinding, SegmentResult
+from simcrop_core.results import FindingsResult, FrameInfo, GroundResult, PassportFinding, SegmentResult
 from simcrop_core.text.language import is_english
 from simcrop_core.text.report import Statement
 
@@ -124,25 +125,59 @@ class Session:
         features = self.encode(job)
         embeddings_SC = self.engine.embed([statement.grounding_text for statement in statements])
         similarity = ground(features, embeddings_SC, top_k=self.engine.config.top_k)
-        reader = SentenceReader(self.volume, self.frame, features, self.engine.thresholds)
+        reader = self._reader(features)
         results = reader.results(statements, similarity, self._reference_scores_R)
         heatmaps = [
-            Heatmap(map_N.reshape(features.grid).numpy(), features.affine, statement.text)
-            if result.peak_ras_mm is not None
-            else None
+            heatmap_of(map_N, features, statement.text) if result.peak_ras_mm is not None else None
             for statement, result, map_N in zip(statements, results, similarity.maps_SN, strict=True)
         ]
         return Grounded(
             GroundResult(
                 volume=volume_info(self.volume),
                 weights=self.engine.grounding_info(),
-                frame=FrameInfo(self.frame.box_ras_mm, len(self.frame.offsets)),
+                frame=self._frame_info(),
                 sentences=results,
                 passport=self.passport,
                 warnings=[*self.warnings, *_language_warning(statements)],
             ),
             heatmaps,
         )
+
+    def findings(self, job: Job | None = None) -> Findings:
+        """Score each of the 18 CT-RATE labels (docs/findings.md).
+
+        Args:
+            job: told of the encoding, if this is the first question, and of the scoring.
+
+        Raises:
+            NotAChest: no lungs were found, and the session was not forced.
+            Cancelled: through `job`.
+        """
+        job = job or Job()
+        features = self.encode(job)
+        job.step("Scoring findings", 0, 1)
+        similarity = ground(features, self.engine.finding_embeddings, top_k=self.engine.config.top_k)
+        scored = score_findings(self._reader(features), similarity, self._reference_scores_R)
+        job.step("Scoring findings", 1, 1)
+        return Findings(
+            FindingsResult(
+                volume=volume_info(self.volume),
+                weights=self.engine.grounding_info(),
+                frame=self._frame_info(),
+                findings=[finding.score for finding in scored],
+                scored_by="reference sentences",
+                passport=self.passport,
+                warnings=list(self.warnings),
+            ),
+            sentences=[finding.sentence for finding in scored],
+            heatmaps=[finding.heatmap for finding in scored],
+        )
+
+    def _reader(self, features: PatchFeatures) -> SentenceReader:
+        return SentenceReader(self.volume, self.frame, features, self.engine.thresholds)
+
+    def _frame_info(self) -> FrameInfo:
+        return FrameInfo(self.frame.box_ras_mm, len(self.frame.offsets))
 
     def segment(self, task: str, job: Job | None = None) -> Labelmap:
         """Label the scan.

@@ -11,6 +11,8 @@ from chests import affine_of, chest_hu, volume_of
 from simcrop_core.imaging.affine import apply
 from simcrop_core.imaging.heatmap import ColourScale, Heatmap
 from simcrop_core.results import (
+    FindingScore,
+    FindingsResult,
     FrameInfo,
     GroundResult,
     ImageReference,
@@ -100,6 +102,39 @@ def grounding(chest, located, negated):
     frame = FrameInfo(((-168.0, -168.0, -168.0), (168.0, 168.0, 168.0)), 1)
     passport = [PassportFinding("slice-spacing", "warned", "The slices are 5 mm apart.", "Thin slices show more.")]
     return GroundResult(volume, weights, frame, sentences, passport, ["A warning."])
+
+
+@pytest.fixture(scope="session")
+def finding_sentences(located):
+    """The best sentences of three findings: located, weak, and not located."""
+    return [
+        located,
+        dataclasses.replace(located, text="Pleural effusion on the left.", lobe=None, evidence="weak", score=0.3),
+        dataclasses.replace(located, text="Hiatal hernia is present.", lobe=None, evidence="not located", score=0.1),
+    ]
+
+
+@pytest.fixture(scope="session")
+def findings(grounding, finding_sentences):
+    """Their scores in the contract's form."""
+    labels = (("Lung opacity", 0.5123), ("Pleural effusion", 0.4), ("Hiatal hernia", -0.05))
+    scores = [
+        FindingScore(
+            label=label,
+            score=score,
+            evidence=sentence.evidence,
+            sentence=sentence.text,
+            side=sentence.side,
+            side_conflict=sentence.side_conflict,
+            peak_ras_mm=sentence.peak_ras_mm,
+            peak_ijk=sentence.peak_ijk,
+            peak_patch_mm=sentence.peak_patch_mm,
+        )
+        for (label, score), sentence in zip(labels, finding_sentences, strict=True)
+    ]
+    return FindingsResult(
+        grounding.volume, grounding.weights, grounding.frame, scores, "reference sentences", grounding.passport
+    )
 
 
 @pytest.fixture(scope="session")

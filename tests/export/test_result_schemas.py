@@ -19,17 +19,22 @@ from simcrop_core.results import (
     BenchResult,
     DemoPeak,
     DemoResult,
+    FindingsResult,
     GroundResult,
     InfoResult,
     ModelTimes,
     Percentiles,
+    PhantomResult,
+    PhantomScan,
     SegmentResult,
     as_json,
 )
 
 DOCS = Path(__file__).parents[2] / "docs"
 RESULTS = {
-    "ground": GroundResult, "segment": SegmentResult, "info": InfoResult, "bench": BenchResult, "demo": DemoResult,
+    "ground": GroundResult, "findings": FindingsResult, "segment": SegmentResult, "info": InfoResult,
+    "bench": BenchResult, "demo": DemoResult,
+    "phantom": PhantomResult,
 }  # fmt: skip
 
 
@@ -38,14 +43,28 @@ def schema_of(name):
 
 
 @pytest.fixture(scope="session")
-def examples(grounding, segmentation):
+def examples(grounding, findings, segmentation):
     times = ModelTimes(Percentiles(12.0, 15.5), 0.9, 0.4, 210.0, 11.0, 1800)
     peaks = [DemoPeak("A mass.", "mass", "located", 3.0, 80.0), DemoPeak("No effusion.", None, None, None, None)]
     return {
         "ground": grounding,
+        "findings": findings,
         "segment": segmentation,
         "info": InfoResult(grounding.volume, {"format": "NIfTI-1"}, (360.0, 280.0, 300.0), {"50": -800.0}, None),
         "bench": BenchResult({"torch": "2.10"}, times, times, {"encode_s": 5.8}),
+        "phantom": PhantomResult(
+            "phantoms",
+            "ct-rate",
+            "a",
+            "frame",
+            1,
+            0,
+            1,
+            {"Lung nodule": 1},
+            [PhantomScan("train_7_a_1", 7, "train", ["Lung nodule"], ["truth/train_7_a_1.json"])],
+            ["phantoms.json"],
+            4.5,
+        ),
         "demo": DemoResult(
             "LIDC-IDRI-0001",
             False,

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from simcrop_core.phantom.style_a.anatomy import Anatomy
-from simcrop_core.phantom.style_a.draw import describe, draw_findings
-from simcrop_core.phantom.style_a.findings import IN_LUNG
-from simcrop_core.phantom.style_a.space import SHAPE, SPACING_MM, Mask, Space, frame_axes
+from simcrop_core.phantom.style_a.findings import IN_LUNG, draw_findings
+from simcrop_core.phantom.style_a.say import describe
+from simcrop_core.phantom.style_a.space import FRAME, SHAPE, SPACING_MM, Mask, Space
 from simcrop_core.phantom.truth import LABELS, LOBES
 from simcrop_training.data.real_scans import RealScan
 from simcrop_training.data.sample import Sample, save_sample, truth_of
@@ -86,9 +86,9 @@ def _placed(scan: RealScan, rng: np.random.Generator) -> Anatomy:
     scale = (_LUNG_HIGH - _LUNG_LOW) / (high - low)
     body = scale[:, None] * to_scan
     origin = scale * (centre - (low + high) / 2) + (_LUNG_HIGH + _LUNG_LOW) / 2
-    fx, fy, fz = frame_axes()
+    fx, fy, fz = FRAME.axes()
     x, y, z = ((m[0] * fx + m[1] * fy + m[2] * fz + o).astype(np.float32) for m, o in zip(body, origin, strict=True))
-    space = Space(x, y, z, body, origin, np.zeros((3, 8, 8, 8)))
+    space = Space(FRAME, x, y, z, body, origin, np.zeros((3, 4, 4, 4)))
     return _named(space, image, regions)
 
 

@@ -101,7 +101,10 @@ def load_sample(path: Path) -> Sample:
         meta = json.loads(stored["meta"].tobytes())
         ends = np.cumsum([t[5] for t in meta["truths"]])[:-1].astype(int)
         cells, counts = np.split(stored["cells"], ends), np.split(stored["counts"], ends)
-        truths = tuple(Truth(*t[:5], c, n, t[6]) for t, c, n in zip(meta["truths"], cells, counts, strict=True))
+        truths = tuple(
+            Truth(t[0], t[1], t[2], t[3], t[4], c, n, t[6])
+            for t, c, n in zip(meta["truths"], cells, counts, strict=True)
+        )
         return Sample(stored["image"], stored["labels"], tuple(meta["known"]), truths, meta["report"])
 
 

@@ -78,7 +78,7 @@ def examined(phantom: Phantom, engine: Engine) -> Case:
         lung_N=covered(phantom, [lung], features)[0] >= 0.5,
         grid=features.grid,
         present=phantom.present,
-        findings=_scores(session),
+        findings={finding.label: finding.score for finding in session.findings().result.findings},
     )
 
 
@@ -107,9 +107,3 @@ def _patch_of_voxel(shape: tuple[int, ...], affine: Affine, features: PatchFeatu
     _, ny, nz = features.grid
     flat = np.where((x >= 0) & (y >= 0) & (z >= 0), (x * ny + y) * nz + z, -1)
     return flat.ravel().astype(np.int32)
-
-
-def _scores(session: Session) -> dict[str, float]:
-    """Each label's score; the lowest there is where the label has no place in the field of view."""
-    found = session.findings().result.findings
-    return {finding.label: -2.0 if finding.score is None else finding.score for finding in found}

@@ -96,8 +96,9 @@ def lidc(folder: Path, engine: Engine) -> tuple[list[Answered], dict[str, dict[s
     asked += [(text, organ) for organ, text in _ANATOMY.items()]
     rows = []
     for (text, about), result in zip(asked, _answers(session, [text for text, _ in asked]), strict=True):
-        known = about in masks and result.peak_ras_mm is not None
-        away = round(distance_mm(result.peak_ras_mm, masks[about], session.volume.affine), 1) if known else None
+        away = None
+        if about in masks and result.peak_ras_mm is not None:
+            away = round(distance_mm(result.peak_ras_mm, masks[about], session.volume.affine), 1)
         rows.append(_answered(folder, session, text, about, result, distance_mm=away))
     return rows, _dice(session, masks)
 

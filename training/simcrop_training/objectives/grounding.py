@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -16,13 +15,15 @@ from simcrop_core.models.config import ModelConfig
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_training.data.augment import Augmentation, augmented
 from simcrop_training.data.frames import intensities, patch_shares, picked
-from simcrop_training.data.sample import Truth, load_sample
+from simcrop_training.data.sample import Sample, Truth, load_sample
+from simcrop_training.objectives.grounding_losses import across, aligned, balanced, cosine, nowhere, where
 from simcrop_training.objectives.grounding_metrics import Answer, summarise
 
 # Sentences that point at something, that point nowhere, and that name a region; others teach nothing here.
 POINTING, _NOWHERE, _REGIONS = ("positive", "uncertain"), ("absent", "negated"), ("anatomy", "normal")
-# The temperature of the contrast, as in pre-training (docs/methods/simcrop.md).
-_TEMPERATURE = 0.07
+
+
+Topic = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class GroundingSettings:
         all_from: share of the schedule's steps after which all patches are encoded.
         real_rate: share of frames from real scans.
         word_noise: noise on sentence embeddings, relative to their spread.
-        align_weight: of the contrast between a sentence's region and the other sentences.
+        align_weight: of the contrasts: a region with the other sentences of its scan, a sentence with other scans.
     """
 
     batch: int = 8
@@ -49,22 +50,33 @@ class GroundingSettings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frames:
-    """A batch.
+class Asked:
+    """What is asked of one frame.
 
     Attributes:
-        images_B1HWD: intensities in −1…1.
-        keep_BK: indices of the patches to encode.
-        embeddings: per frame (S, text width).
-        targets: per frame (S, K) share to which each kept patch belongs to each sentence, 0…1.
-        meanings: per frame (S,) one number a sentence, the same for sentences about the same thing in the same place.
+        embeddings_SC: sentences, text width.
+        target_SK: share to which each kept patch belongs to each sentence, 0…1.
+        meaning_S: one number a sentence, the same for sentences about the same thing in the same place.
+        findings: rows of the sentences that point at a finding.
+        topics: what each of these is about.
+        present: all that was found in the frame.
     """
+
+    embeddings_SC: Tensor
+    target_SK: Tensor
+    meaning_S: Tensor
+    findings: list[int]
+    topics: list[Topic]
+    present: frozenset[Topic]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """A batch: intensities in −1…1, the indices of the patches to encode, and what is asked of each frame."""
 
     images_B1HWD: Tensor
     keep_BK: Tensor
-    embeddings: list[Tensor]
-    targets: list[Tensor]
-    meanings: list[Tensor]
+    asked: list[Asked]
 
 
 class GroundingHead(nn.Module):
@@ -123,7 +135,7 @@ class Grounding:
         size, tokens = self._settings.batch, self._config.vision.tokens
         kept = tokens if step >= self._settings.all_from * self._steps else round(tokens * self._settings.keep)
         low_high, shape, grid = self._config.frame.hu_window, self._config.vision.image, self._config.vision.grid
-        images, keeps, embeddings, targets, meanings = [], [], [], [], []
+        images, keeps, asked = [], [], []
         for ordinal in range(step * size, (step + 1) * size):
             rng = np.random.default_rng([self._seed, ordinal])
             path = picked(
@@ -136,44 +148,36 @@ class Grounding:
             keep = _kept(rng, kept, target_SN, [t.polarity in POINTING for t in truths])
             images.append(intensities(sample.image, low_high, shape))
             keeps.append(torch.from_numpy(keep))
-            words = torch.stack([self._embeddings[t.text] for t in truths])
-            noise = torch.from_numpy(rng.standard_normal(words.shape, dtype=np.float32))
-            embeddings.append(words + self._settings.word_noise * self._spread * noise)
-            targets.append(torch.from_numpy(target_SN[:, keep]))
-            meanings.append(_meanings(truths))
-        return Frames(torch.stack(images), torch.stack(keeps), embeddings, targets, meanings)
+            asked.append(self._asked(sample, truths, target_SN[:, keep], rng))
+        return Frames(torch.stack(images), torch.stack(keeps), asked)
 
     def losses(self, batch: Frames) -> dict[str, Tensor]:
-        """Balanced cross-entropy a patch, cross-entropy of where, and the suppression of what is not there."""
+        """The terms of `grounding_losses`, each a mean over frames, and their weighted sum."""
         head = self._head
+        top_k = head.model.config.top_k
         features_BKC = head.features(batch.images_B1HWD, batch.keep_BK)
-        found, where, nowhere, aligned = [], [], [], []
+        terms: dict[str, list[Tensor]] = {"found": [], "where": [], "nowhere": [], "aligned": [], "across": []}
         scale = head.log_scale.exp()
-        for features_KC, words, target_SK, meaning_S in zip(
-            features_BKC, batch.embeddings, batch.targets, batch.meanings, strict=True
-        ):
-            sentences_SC = head.model.project(words)
-            cosine_SK = _cosine(sentences_SC, features_KC)
+        for own, asked in enumerate(batch.asked):
+            sentences_SC = head.model.project(asked.embeddings_SC)
+            cosine_SK = cosine(sentences_SC, features_BKC[own])
             logits_SK = scale * cosine_SK + head.offset
-            there = target_SK.amax(1) > 0
+            there = asked.target_SK.amax(1) > 0
             if there.any():
-                found.append(_balanced(logits_SK[there], target_SK[there]))
-                where.append(_where(2 * logits_SK[there], target_SK[there]))
-                aligned.append(
-                    _aligned(features_KC, sentences_SC, cosine_SK, there, meaning_S, head.model.config.top_k)
+                terms["found"].append(balanced(logits_SK[there], asked.target_SK[there]))
+                terms["where"].append(where(2 * logits_SK[there], asked.target_SK[there]))
+                terms["aligned"].append(
+                    aligned(features_BKC[own], sentences_SC, cosine_SK, there, asked.meaning_S, top_k)
                 )
             if not there.all():
-                top = logits_SK[~there].topk(min(16, logits_SK.shape[1]), dim=1).values
-                nowhere.append(F.softplus(top).mean(1) + F.softplus(logits_SK[~there]).mean(1))
-        terms = {name: _mean(values) for name, values in
-                 {"found": found, "where": where, "nowhere": nowhere, "aligned": aligned}.items()}  # fmt: skip
-        return {
-            "loss": terms["found"]
-            + 0.5 * (terms["where"] + terms["nowhere"])
-            + self._settings.align_weight * terms["aligned"],
-            **terms,
-            "scale": scale.detach(),
-        }
+                terms["nowhere"].append(nowhere(logits_SK[~there]))
+            if asked.findings and len(batch.asked) > 1:
+                alike_FB = torch.tensor([[_alike(t, scan.present) for scan in batch.asked] for t in asked.topics])
+                terms["across"].append(across(features_BKC, sentences_SC[asked.findings], alike_FB, own, top_k))
+        means = {name: _mean(values) for name, values in terms.items()}
+        contrasts = self._settings.align_weight * (means["aligned"] + means["across"])
+        loss = means["found"] + 0.5 * (means["where"] + means["nowhere"]) + contrasts
+        return {"loss": loss, **means, "scale": scale.detach()}
 
     def measure(self) -> dict[str, float]:
         """Hits, sides and separation on the held-out samples."""
@@ -183,11 +187,26 @@ class Grounding:
             frame = intensities(sample.image, self._config.frame.hu_window, self._config.vision.image)
             features_NC = self._head.features(frame[None], None)[0]
             words = torch.stack([self._embeddings[t.text] for t in sample.truths])
-            cosine_SN = _cosine(self._head.model.project(words), features_NC)
+            cosine_SN = cosine(self._head.model.project(words), features_NC)
             for truth, cosine_N in zip(sample.truths, cosine_SN.numpy(), strict=True):
                 grid = self._config.vision.grid
                 answers.append(Answer(truth, cosine_N, patch_shares(truth, grid), grid))
         return summarise(answers)
+
+    def _asked(
+        self, sample: Sample, truths: Sequence[Truth], target_SK: NDArray[np.float32], rng: np.random.Generator
+    ) -> Asked:
+        words_SC = torch.stack([self._embeddings[t.text] for t in truths])
+        noise_SC = torch.from_numpy(rng.standard_normal(words_SC.shape, dtype=np.float32))
+        findings = [s for s, t in enumerate(truths) if t.polarity in POINTING and target_SK[s].max() > 0]
+        return Asked(
+            embeddings_SC=words_SC + self._settings.word_noise * self._spread * noise_SC,
+            target_SK=torch.from_numpy(target_SK),
+            meaning_S=_meanings(truths),
+            findings=findings,
+            topics=[(truths[s].topic, truths[s].side) for s in findings],
+            present=frozenset((t.topic, t.side) for t in sample.truths if t.polarity in POINTING),
+        )
 
     def grounding_model(self) -> GroundingModel:
         """What was learned."""
@@ -197,12 +216,6 @@ class Grounding:
     def _head(self) -> GroundingHead:
         assert isinstance(self.module, GroundingHead)
         return self.module
-
-
-def _cosine(sentences_SC: Tensor, features_NC: Tensor) -> Tensor:
-    """(S, N) cosines, in float32 also where autocast would take fewer bits."""
-    with torch.autocast("cpu", enabled=False):
-        return F.normalize(sentences_SC.float(), dim=-1) @ F.normalize(features_NC.float(), dim=-1).T
 
 
 def _chosen(truths: Sequence[Truth], most: tuple[int, int, int], rng: np.random.Generator) -> list[Truth]:
@@ -232,36 +245,10 @@ def _kept(
     return kept
 
 
-def _balanced(logits_SK: Tensor, target_SK: Tensor) -> Tensor:
-    """Binary cross-entropy; the claimed patches of a sentence, however few, weigh half as much as all the others."""
-    inside = (target_SK * F.softplus(-logits_SK)).sum(1) / target_SK.sum(1).clamp(min=1e-3)
-    outside = ((1 - target_SK) * F.softplus(logits_SK)).sum(1) / (1 - target_SK).sum(1).clamp(min=1e-3)
-    return (0.5 * inside + outside).mean()
-
-
-def _aligned(
-    features_KC: Tensor, sentences_SC: Tensor, cosine_SK: Tensor, there: Tensor, meaning_S: Tensor, top_k: int
-) -> Tensor:
-    """Contrast of regions with sentences, both ways summed (paper Eq. 2 to 4).
-
-    A sentence's region is the mean of its top-K patches. It has to be nearer to its own sentence than to all others,
-    those that point nowhere among them; sentences that mean the same do not repel.
-    """
-    chosen = cosine_SK[there].detach().topk(min(top_k, cosine_SK.shape[1]), dim=1).indices
-    logits_RS = _cosine(features_KC[chosen].mean(1), sentences_SC) / _TEMPERATURE
-    own = torch.nonzero(there)[:, 0]
-    same_RS = meaning_S[own][:, None] == meaning_S[None, :]
-    same_RS[torch.arange(len(own)), own] = False
-    to_sentences = F.cross_entropy(logits_RS.masked_fill(same_RS, -torch.inf), own)
-    to_regions = F.cross_entropy(logits_RS.masked_fill(same_RS, -torch.inf)[:, own].T, torch.arange(len(own)))
-    return to_sentences + to_regions
-
-
-def _where(logits_SK: Tensor, target_SK: Tensor) -> Tensor:
-    """Cross-entropy of a softmax over patches against the sentence's claim, less the least it can be."""
-    wanted = target_SK / target_SK.sum(1, keepdim=True)
-    least = -(wanted * wanted.clamp(min=1e-9).log()).sum(1)
-    return (-(wanted * logits_SK.log_softmax(1)).sum(1) - least).mean()
+def _alike(topic: Topic, present: frozenset[Topic]) -> bool:
+    """Whether something of this kind was found in a scan, on this side or on no side in particular."""
+    kind, side = topic
+    return any(k == kind and (not side or not s or s == side) for k, s in present)
 
 
 def _mean(values: list[Tensor]) -> Tensor:

@@ -173,7 +173,7 @@ def masked_reports(
     """
     encoded: list[Encoding] = tokenizer.encode_batch(reports)
     longest = max(len(e.ids) for e in encoded)
-    padding = int(tokenizer.token_to_id("[PAD]"))
+    padding = _id_of(tokenizer, "[PAD]")
     ids_BT = torch.full((len(reports), longest), padding)
     continues_BT = torch.zeros(len(reports), longest, dtype=torch.bool)
     special_BT = torch.ones(len(reports), longest, dtype=torch.bool)
@@ -186,8 +186,14 @@ def masked_reports(
         words_of(continues_BT, special_BT),
         torch.rand(ids_BT.shape, generator=noise),
         ratio=config.text_mask_ratio,
-        mask_id=int(tokenizer.token_to_id("[MASK]")),
+        mask_id=_id_of(tokenizer, "[MASK]"),
         unit=config.text_mask_unit,
         targets=config.mlm_on,
     )
     return masked_BT, ids_BT != padding, labels_BT
+
+
+def _id_of(tokenizer: Tokenizer, token: str) -> int:
+    number = tokenizer.token_to_id(token)
+    assert number is not None, f"every BERT vocabulary has {token}"
+    return int(number)

@@ -1,0 +1,91 @@
+"""The 18 CT-RATE labels on one scan, each scored by how its sentences fit against how their denials do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from simcrop_core.imaging.heatmap import Heatmap
+from simcrop_core.inference.grounding import Similarity, heatmap_of
+from simcrop_core.inference.sentences import SentenceReader
+from simcrop_core.results import FindingScore, FindingsResult, SentenceResult
+from simcrop_core.text.findings import FindingSentences, finding_sentences
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredFinding:
+    """One finding on one scan.
+
+    Attributes:
+        score: in the contract's form.
+        sentence: the result of its best sentence.
+        heatmap: of that sentence.
+    """
+
+    score: FindingScore
+    sentence: SentenceResult
+    heatmap: Heatmap
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Findings:
+    """The answer for all labels: the result in the contract's form, and what draws it, a label each, in order."""
+
+    result: FindingsResult
+    sentences: list[SentenceResult]
+    heatmaps: list[Heatmap]
+
+
+def score_findings(reader: SentenceReader, similarity: Similarity, reference_scores_R: Tensor) -> list[ScoredFinding]:
+    """Score every label by its reference sentences (docs/findings.md).
+
+    The score of a label is the highest score of its positive sentences, less the mean score of its negated ones; the
+    score of a sentence is the cosine with the mean of its top-K patches (paper Eq. 3, 4; docs/methods/simcrop.md).
+    Positive sentences about a place outside the field of view do not count.
+
+    Args:
+        reader: of the scan.
+        similarity: of all sentences of `finding_sentences` with the scan: each label's positive, then its negated ones.
+        reference_scores_R: of the bank that ranks the sentences.
+
+    Returns:
+        One a label, in the order of `finding_sentences`.
+    """
+    sizes = [len(part) for finding in finding_sentences() for part in (finding.positive, finding.negated)]
+    rows = torch.arange(len(similarity.scores_S)).split(sizes)
+    return [
+        _scored(reader, finding, similarity.rows(positive), similarity.rows(negated), reference_scores_R)
+        for finding, positive, negated in zip(finding_sentences(), rows[::2], rows[1::2], strict=True)
+    ]
+
+
+def _scored(
+    reader: SentenceReader,
+    finding: FindingSentences,
+    positive: Similarity,
+    negated: Similarity,
+    reference_scores_R: Tensor,
+) -> ScoredFinding:
+    sentences = reader.results(finding.positive, positive, reference_scores_R)
+    placed = [i for i, sentence in enumerate(sentences) if sentence.peak_ras_mm is not None]
+    assert placed, "the plain prompt names no place that could be outside the field of view"
+    best = max(placed, key=lambda i: float(positive.scores_S[i]))
+    score = round(float(positive.scores_S[best] - negated.scores_S.mean()), 4)
+    heatmap = heatmap_of(positive.maps_SN[best], reader.features, finding.positive[best].text)
+    return ScoredFinding(_contract(finding.label, score, sentences[best]), sentences[best], heatmap)
+
+
+def _contract(label: str, score: float, best: SentenceResult) -> FindingScore:
+    return FindingScore(
+        label=label,
+        score=score,
+        evidence=best.evidence,
+        sentence=best.text,
+        side=best.side,
+        side_conflict=best.side_conflict,
+        peak_ras_mm=best.peak_ras_mm,
+        peak_ijk=best.peak_ijk,
+        peak_patch_mm=best.peak_patch_mm,
+    )
