@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 GROUND_SCHEMA = "simcrop.ground/1"
+FINDINGS_SCHEMA = "simcrop.findings/1"
 SEGMENT_SCHEMA = "simcrop.segment/1"
 INFO_SCHEMA = "simcrop.info/1"
 BENCH_SCHEMA = "simcrop.bench/1"
 DEMO_SCHEMA = "simcrop.demo/1"
+PHANTOM_SCHEMA = "simcrop.phantom/1"
 
 Polarity = Literal["positive", "negated", "uncertain", "normal"]
 Kind = Literal["finding", "comparison", "recommendation", "technique"]
@@ -29,6 +31,7 @@ Lobe = Literal[
     "lower lobe",
 ]
 Evidence = Literal["located", "weak", "not located", "outside field of view", "not groundable"]
+FindingsScoredBy = Literal["reference sentences"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 Outcome = Literal["pass", "repaired", "warned", "refused"]
 
@@ -145,6 +148,54 @@ class GroundResult:
     passport: list[PassportFinding] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     schema: str = GROUND_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class FindingScore:
+    """How well one scan fits one finding. An uncalibrated score, neither a probability nor a verdict.
+
+    Attributes:
+        label: the finding, in CT-RATE's spelling.
+        score: what `FindingsResult.scored_by` says; higher speaks for the finding.
+        evidence: of `sentence`, by the thresholds of the weights; None where they carry none.
+        sentence: the finding's sentence that fits the scan best; None, as its place, where no sentence made the score.
+        side: named in that sentence.
+        side_conflict: that sentence names one side and the peak is on the other.
+        peak_ras_mm: centre of the best patch of that sentence.
+        peak_ijk: the same, as the nearest voxel of the input volume.
+        peak_patch_mm: edge lengths of the patch: the peak is no finer than this box.
+        heatmap: path of that sentence's heatmap file, where one was written.
+    """
+
+    label: str
+    score: float
+    evidence: Evidence | None
+    sentence: str | None
+    side: Side | None
+    side_conflict: bool
+    peak_ras_mm: tuple[float, float, float] | None
+    peak_ijk: tuple[int, int, int] | None
+    peak_patch_mm: tuple[float, float, float] | None
+    heatmap: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingsResult:
+    """What `simcrop findings --json` prints.
+
+    Attributes:
+        findings: one a label, in CT-RATE's order.
+        scored_by: how the weights score: "reference sentences" is the difference of two cosines (docs/findings.md).
+    """
+
+    volume: VolumeInfo
+    weights: WeightsInfo
+    frame: FrameInfo
+    findings: list[FindingScore]
+    scored_by: FindingsScoredBy
+    passport: list[PassportFinding] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    schema: str = FINDINGS_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +328,59 @@ class DemoResult:
     page: str
     seconds: float
     schema: str = DEMO_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class PhantomScan:
+    """One synthetic scan in a folder of phantoms.
+
+    Attributes:
+        scan: its name.
+        seed: draws it again.
+        split: "train", or "valid" where it is held out.
+        present: CT-RATE's labels that were drawn in it.
+        files: its files, relative to the folder, with "/".
+    """
+
+    scan: str
+    seed: int
+    split: str
+    present: list[str]
+    files: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PhantomResult:
+    """What `simcrop phantom --json` prints.
+
+    Attributes:
+        folder: as it was given.
+        layout: the data set whose form was written.
+        style: the generator.
+        size: "frame" or "full".
+        drawn: scans that this run drew.
+        skipped: scans of this run that were complete already.
+        held: scans that the folder holds, which are those in its tables.
+        labels: CT-RATE's labels → how many of these scans have it drawn.
+        scans: those of this run, by seed.
+        tables: tables and lists of the folder, relative to it.
+        seconds: of the whole run.
+        synthetic: always true: nothing of it was scanned.
+    """
+
+    folder: str
+    layout: str
+    style: str
+    size: str
+    drawn: int
+    skipped: int
+    held: int
+    labels: dict[str, int]
+    scans: list[PhantomScan]
+    tables: list[str]
+    seconds: float
+    synthetic: bool = True
+    schema: str = PHANTOM_SCHEMA
 
 
 def as_json(result: Any) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from simcrop_core import __version__
 from simcrop_core.cli.bench import Bench
 from simcrop_core.cli.console import say_error
 from simcrop_core.cli.demo import Demo
+from simcrop_core.cli.findings import Findings
 from simcrop_core.cli.ground import Ground
 from simcrop_core.cli.info import Info
+from simcrop_core.cli.phantom import Phantom
 from simcrop_core.cli.segment import Segment
 from simcrop_core.cli.weights import WeightsImport, WeightsList, WeightsVerify
 from simcrop_core.errors import SimCroPError
@@ -44,11 +46,13 @@ class Weights:
 
 Command = (
     Annotated[Ground, subcommand("ground")]
+    | Annotated[Findings, subcommand("findings")]
     | Annotated[Segment, subcommand("segment")]
     | Annotated[Info, subcommand("info")]
     | Annotated[Weights, subcommand("weights")]
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Demo, subcommand("demo")]
+    | Annotated[Phantom, subcommand("phantom")]
 )
 
 
@@ -60,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(encoding="utf-8", errors="replace")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    command: Ground | Segment | Info | Weights | Bench | Demo = tyro.cli(
+    command: Ground | Findings | Segment | Info | Weights | Bench | Demo | Phantom = tyro.cli(
         Command,
         prog="simcrop",
         description=DESCRIPTION,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional
+from tyro.constructors import PrimitiveConstructorSpec
 
 CT = Annotated[Path, Positional]
 Flag = FlagCreatePairsOff[bool]
@@ -24,3 +25,25 @@ def results_folder(scan: Path) -> Path:
     place = scan.resolve()
     name = re.sub(r"[^\w.-]+", "-", _FORMAT.sub("", place.name)).strip("-.") or "scan"
     return Path("simcrop-results") / f"{name}-{hashlib.sha256(str(place).encode()).hexdigest()[:6]}"
+
+
+def whole_number(*, at_least: int, at_most: int | None = None) -> PrimitiveConstructorSpec[int]:
+    """A marker for an `int` option that only takes numbers in a range; any other is a usage error."""
+    span = f"{at_least} or more" if at_most is None else f"{at_least} to {at_most}"
+
+    def read(words: list[str]) -> int:
+        try:
+            number = int(words[0])
+        except ValueError as fault:
+            raise ValueError(f"{words[0]} is not a whole number") from fault
+        if number < at_least or (at_most is not None and number > at_most):
+            raise ValueError(f"{number} is not {span}")
+        return number
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda number: [str(number)],
+    )

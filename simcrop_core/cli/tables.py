@@ -8,7 +8,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from simcrop_core.cli.console import out
-from simcrop_core.results import DemoResult, GroundResult, PassportFinding, SegmentResult, SentenceResult
+from simcrop_core.export.wording import NOT_A_DIAGNOSIS
+from simcrop_core.results import (
+    DemoResult,
+    Evidence,
+    FindingsResult,
+    GroundResult,
+    PassportFinding,
+    SegmentResult,
+    SentenceResult,
+)
 
 _EVIDENCE_STYLE = {"located": "green", "weak": "yellow"}
 
@@ -32,18 +41,47 @@ def say_grounding(result: GroundResult, folder: Path) -> None:
     out.print(f"Page with every picture: {escape(str(folder / 'report.html'))}", soft_wrap=True)
 
 
+def say_findings(result: FindingsResult, folder: Path) -> None:
+    """A row a label in CT-RATE's order, and where the pictures are."""
+    table = Table("finding", "score", "evidence", "best sentence", "peak R, A, S", box=None, header_style="bold")
+    for finding in result.findings:
+        table.add_row(
+            escape(finding.label),
+            f"{finding.score:.3f}",
+            _evidence_words(finding.evidence),
+            escape(finding.sentence or "–"),
+            _place(finding.peak_ras_mm, finding.side_conflict),
+        )
+    for column in (table.columns[i] for i in (0, 1, 2, 4)):
+        column.no_wrap = True
+    out.print(table)
+    out.print(f"{NOT_A_DIAGNOSIS} Compare scans for one finding, not findings with each other.")
+    out.print("Peaks are centres of patches, in mm: no finer than ± 12 mm.", style="dim")
+    say_passport(result.passport)
+    out.print(f"Page with every picture: {escape(str(folder / 'findings.html'))}", soft_wrap=True)
+
+
 def _evidence(sentence: SentenceResult) -> str:
     """What the score means; of a finding said to be absent, "located" would read as its contrary."""
     if sentence.polarity in ("negated", "normal"):
         return f"[dim]{sentence.polarity}[/]"
-    return f"[{_EVIDENCE_STYLE.get(sentence.evidence or '', 'dim')}]{sentence.evidence or '–'}[/]"
+    return _evidence_words(sentence.evidence)
+
+
+def _evidence_words(evidence: Evidence | None) -> str:
+    return f"[{_EVIDENCE_STYLE.get(evidence or '', 'dim')}]{evidence or '–'}[/]"
 
 
 def _peak(sentence: SentenceResult) -> str:
-    if sentence.peak_ras_mm is None or sentence.polarity in ("negated", "normal"):
+    absent = sentence.polarity in ("negated", "normal")
+    return "–" if absent else _place(sentence.peak_ras_mm, sentence.side_conflict)
+
+
+def _place(peak_ras_mm: tuple[float, float, float] | None, side_conflict: bool) -> str:
+    if peak_ras_mm is None:
         return "–"
-    place = ", ".join(f"{mm:.0f}" for mm in sentence.peak_ras_mm)
-    return f"{place} [yellow]side conflict[/]" if sentence.side_conflict else place
+    place = ", ".join(f"{mm:.0f}" for mm in peak_ras_mm)
+    return f"{place} [yellow]side conflict[/]" if side_conflict else place
 
 
 def say_segmentation(result: SegmentResult) -> None:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from monai.data.utils import dense_patch_slices
-from monai.inferers.utils import sliding_window_inference
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
@@ -103,6 +101,11 @@ def _window_scores(model: UNETR, image_HWD: Tensor, job: Job, warn: Callable[[st
 @torch.inference_mode()
 def _slide(model: UNETR, image_HWD: Tensor, at_once: int, job: Job) -> Tensor:
     """(labels, H, W, D) float32 scores on the CPU."""
+    job.step("Segmenting", 0, 1)
+    # Seconds of import (it brings transformers and matplotlib along) that no sentence should wait for.
+    from monai.data.utils import dense_patch_slices
+    from monai.inferers.utils import sliding_window_inference
+
     weight = next(model.parameters())
     window = model.config.window
     padded = [max(n, w) for n, w in zip(image_HWD.shape, window, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from simcrop_core.phantom.style_a import draw as style_a
+from simcrop_core.phantom.style_b import draw as style_b
 from simcrop_core.phantom.truth import Phantom, Size, Style
 
 
@@ -15,5 +16,5 @@ def draw_phantom(seed: int, *, style: Style = "a", size: Size = "frame") -> Phan
         size: "frame", (224, 224, 112) voxels of 1.5 × 1.5 × 3 mm as the model sees a scan, or "full", (512, 512, 300)
             as a scanner writes it.
     """
-    generator = {"a": style_a}[style]
-    return generator.draw_phantom(seed, size)
+    draw = {"a": style_a.draw_phantom, "b": style_b.draw_phantom}[style]
+    return draw(seed, size)

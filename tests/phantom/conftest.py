@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from simcrop_core.phantom.draw import draw_phantom
+from simcrop_core.phantom.style_a.draw import draw_phantom
 
 
 @pytest.fixture(scope="session")
 def phantoms():
-    return [draw_phantom(seed) for seed in (5, 12)]
+    return [draw_phantom(seed) for seed in (3, 8)]

@@ -2,135 +2,161 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from simcrop_core.phantom.style_a import wording
-from simcrop_core.phantom.style_a.anatomy import Anatomy, draw_anatomy
-from simcrop_core.phantom.style_a.findings import ELSEWHERE, IN_LUNG, Finding
-from simcrop_core.phantom.style_a.scanner import scanned
-from simcrop_core.phantom.style_a.space import SPACING_MM
-from simcrop_core.phantom.truth import LABELS, LOBES, Person, Phantom, PhantomReport, Size, Statement
+from simcrop_core.phantom.style_a.anatomy import Anatomy
+from simcrop_core.phantom.style_a.body import ENLARGED, Body, draw_body
+from simcrop_core.phantom.style_a.finding import Drawn, Finding
+from simcrop_core.phantom.style_a.findings import choose_findings, draw_finding
+from simcrop_core.phantom.style_a.person import draw_anatomy
+from simcrop_core.phantom.style_a.report import write_report
+from simcrop_core.phantom.style_a.say import Said, placed, say, visible_regions
+from simcrop_core.phantom.style_a.scaffold import Scaffold, draw_scaffold
+from simcrop_core.phantom.style_a.scanner import View, draw_view, scanned
+from simcrop_core.phantom.style_a.space import FRAME, PLAN, Grid, nearest_index, resampled
+from simcrop_core.phantom.truth import KIND_LABELS, Person, Phantom, PhantomReport, Size, Statement
 
-# Findings of the lung twice as often as the others, masses and nodules more often still.
-_KINDS = (*IN_LUNG, *IN_LUNG, "mass", "mass", "nodule", *ELSEWHERE)
-
-_NOTHING = np.zeros(0, dtype=np.int32)
+# Both sizes show at least this much to every side of the centre.
+_REACH_MM = (168.0, 168.0, 165.0)
 
 
 def draw_phantom(seed: int, size: Size = "frame", *, most_findings: int = 6) -> Phantom:
-    """Draw one person, up to `most_findings` findings, the sentences, and scan it. The same seed, the same phantom."""
-    rng = np.random.default_rng([seed, 1])
-    wide = rng.random() < 0.12
-    a = draw_anatomy(rng, heart=rng.uniform(1.18, 1.35) if wide else 1.0)
-    found = draw_findings(a, rng, int(rng.integers(0, most_findings + 1)))
-    if wide:
-        found.append(Finding("cardiomegaly", np.flatnonzero(a.labels == 4).astype(np.int32)))
-    statements = describe(a, found, rng)
-    report = PhantomReport("", "", " ".join(s.text for s in statements if s.polarity in ("positive", "negated")), "")
+    """Draw one person, up to `most_findings` findings, the sentences, and scan it.
+
+    The same arguments draw the same phantom. Both sizes of a seed show the same person and say the same: everything is
+    decided on a coarse grid of its own. The whole scan's anatomy is drawn on a middle grid and brought to the full one
+    before the scanner's effects.
+
+    Args:
+        seed: any number that is not negative.
+        size: "frame", 224 × 224 × 112 voxels of 1.5 × 1.5 × 3 mm, or "full", 512 × 512 × 300 of about 0.7 × 0.7 × 1.1.
+        most_findings: how many findings at most, besides an enlarged heart.
+    """
+    plan = decide(seed, most_findings=most_findings)
+    body, view, chosen = plan.body, plan.view, plan.findings
+    grid, middle = _grids(body, size)
+    a = draw_anatomy(body, middle, plan.scaffold)
+    drawn = [Drawn(f, np.flatnonzero(draw_finding(a, f)).astype(np.int32)) for f in chosen]
+    drawn = _cut(a, drawn, view)
+    statements = placed(plan.said, a, drawn)
+    image, labels, lobes = a.image, a.labels, a.lobes
+    if grid != middle:
+        image = resampled(image, middle, grid)
+        labels, lobes = (_nearest(v, middle, grid) for v in (labels, lobes))
+        statements = _enlarged(statements, middle, grid)
+    present = frozenset(label for f in chosen for label in KIND_LABELS[f.kind])
+    person = Person(body.age, body.sex)
     return Phantom(
-        scanned(a.image, rng), SPACING_MM, a.labels, a.lobes, tuple(statements), report, frozenset(), Person(0, ""), seed
+        scanned(image, grid, middle, body, view),
+        grid.spacing_mm,
+        labels,
+        lobes,
+        tuple(statements),
+        plan.report,
+        present,
+        person,
+        seed,
     )
 
 
-def draw_findings(a: Anatomy, rng: np.random.Generator, count: int, kinds: tuple[str, ...] = _KINDS) -> list[Finding]:
-    """Draw findings of random kinds into a chest; two never share a kind and a lobe, nor most of their voxels."""
-    found: list[Finding] = []
-    drawn: set[tuple[str, int]] = set()
-    lobes = [lobe for lobe in range(1, len(LOBES)) if (a.lobes == lobe).any()]
-    for _ in range(count if lobes else 0):
-        kind, lobe = str(rng.choice(kinds)), int(rng.choice(lobes))
-        key = (kind, lobe if kind in IN_LUNG else 0)
-        if key in drawn or (kind == "lymphadenopathy" and not a.regions):
-            continue
-        finding = (IN_LUNG.get(kind) or ELSEWHERE[kind])(a, rng, lobe)
-        if finding is not None:
-            drawn.add(key)
-            found.append(finding)
-    return found
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Everything about a phantom but its voxels: the person, the field of view, the findings, what is said."""
+
+    body: Body
+    view: View
+    scaffold: Scaffold
+    findings: tuple[Finding, ...]
+    said: tuple[Said, ...]
+    report: PhantomReport
 
 
-def describe(a: Anatomy, found: list[Finding], rng: np.random.Generator) -> list[Statement]:
-    """Sentences of every kind about a chest as it was drawn."""
-    said = []
-    for f in found:
-        for _ in range(3):
-            text = wording.positive(f.kind, f.side, f.lobe, f.place, f.looks, f.size_mm, rng)
-            said.append(Statement(text, "positive", f.kind, f.side, f.lobe, _meant(text, f, found)))
-    for f in found:
-        said += _swapped(f, found, rng)
-    for _ in range(10):
-        kind = str(rng.choice(list(wording.FINDINGS)))
-        lobe = str(rng.choice(LOBES[1:])) if kind in IN_LUNG else ""
-        side = lobe.split(" ")[0] if lobe else _random_side(kind, rng)
-        if not _clash(found, kind, side, lobe):
-            text = wording.positive(kind, side, lobe, "", "", 0.0 if rng.random() < 0.8 else 30.0, rng)
-            said.append(Statement(text, "absent", kind, side, lobe, _NOTHING))
-    for _ in range(8):
-        kind = str(rng.choice(list(wording.FINDINGS)))
-        if not _clash(found, kind, "", ""):
-            said.append(Statement(wording.negated(kind, "", "", rng), "negated", kind, "", "", _NOTHING))
-    for region, voxels in anatomy_voxels(a).items():
-        if voxels.size >= 300:
-            side = region.split(" ")[0] if region.startswith(("left", "right")) else ""
-            text = wording.anatomy(region, rng)
-            said.append(Statement(text, "anatomy", region, side, region if region in LOBES else "", voxels))
-    return said
+def decide(seed: int, *, most_findings: int = 6) -> Plan:
+    """Decide all there is to know about a phantom, on a coarse grid of its own."""
+    rng = np.random.default_rng([seed, 1])
+    body = draw_body(seed)
+    view, scaffold = draw_view(body), draw_scaffold(body)
+    sketch = draw_anatomy(body, PLAN, scaffold)
+    chosen = _findings(sketch, body, view, rng, int(rng.integers(0, most_findings + 1)))
+    said = say(chosen, visible_regions(sketch), rng)
+    return Plan(body, view, scaffold, tuple(chosen), tuple(said), write_report(said, chosen, body, rng))
 
 
-def anatomy_voxels(a: Anatomy) -> dict[str, NDArray[np.int32]]:
-    """Flat voxel indices of every organ and region that has a sentence."""
-    masks = {name: a.labels == i for i, name in enumerate(LABELS) if i}
-    masks |= {name: a.lobes == i for i, name in enumerate(LOBES) if i}
-    masks |= {name: mask for name, mask in a.regions.items() if name in wording.ANATOMY}
-    masks["lungs"] = a.lung()
-    masks["upper lobes"] = np.isin(a.lobes, (1, 3))
-    masks["lower lobes"] = np.isin(a.lobes, (2, 5))
-    if "left kidney" in masks:
-        masks["kidneys"] = masks["left kidney"] | masks["right kidney"]
-    return {name: np.flatnonzero(mask).astype(np.int32) for name, mask in masks.items()}
+def _findings(plan: Anatomy, body: Body, view: View, rng: np.random.Generator, count: int) -> list[Finding]:
+    """Findings in what is scanned of a body; draws them into the plan."""
+    x, y, z = (np.abs(axis) < reach for axis, reach in zip(plan.grid.axes(), _REACH_MM, strict=True))
+    seen = x & y & z
+    inside = view.inside(plan.grid)
+    if inside is not None:
+        seen &= inside
+    plan.take(~seen)
+    for name in plan.regions:
+        plan.regions[name] &= seen
+    chosen = choose_findings(plan, rng, count, within=seen)
+    if body.heart > ENLARGED and (plan.labels == 4).any():
+        severity = "mild" if body.heart < 1.27 else "moderate" if body.heart < 1.33 else "severe"
+        chosen.append(Finding("cardiomegaly", severity=severity))
+    return chosen
 
 
-def _meant(text: str, finding: Finding, found: list[Finding]) -> NDArray[np.int32]:
-    """All a sentence could mean: every finding of this kind in the lobe it names, or else on the side it names."""
-    names_lobe = finding.lobe.partition(" ")[2] in text.lower()
-    same = [
-        f.voxels
-        for f in found
-        if f.kind == finding.kind and f.side == finding.side and (f.lobe == finding.lobe or not names_lobe)
-    ]
-    return np.unique(np.concatenate(same)) if len(same) > 1 else finding.voxels
+def _grids(body: Body, size: Size) -> tuple[Grid, Grid]:
+    """The scan's grid, and the one to draw on."""
+    if size == "frame":
+        return FRAME, FRAME
+    field_mm = 512 * float(body.stream("field").uniform(0.68, 0.8))
+    grid = Grid((512, 512, 300), (field_mm / 512, field_mm / 512, 1.1))
+    return grid, Grid((276, 276, 165), (field_mm / 276, field_mm / 276, 2.0))
 
 
-def _swapped(f: Finding, found: list[Finding], rng: np.random.Generator) -> list[Statement]:
-    """The same finding said to be on the other side, or in another lobe, where nothing like it is."""
-    said = []
-    if f.lobe:
-        other = [lobe for lobe in LOBES[1:] if lobe != f.lobe]
-        for lobe in rng.choice(other, 2, replace=False):
-            side = str(lobe).split(" ")[0]
-            if not _clash(found, f.kind, side, str(lobe)):
-                text = wording.positive(f.kind, side, str(lobe), "", f.looks, f.size_mm, rng)
-                said.append(Statement(text, "absent", f.kind, side, str(lobe), _NOTHING))
-    elif f.side and f.kind != "lymphadenopathy":
-        side = "left" if f.side == "right" else "right"
-        if not _clash(found, f.kind, side, ""):
-            text = wording.positive(f.kind, side, "", "", f.looks, 0.0, rng)
-            said.append(Statement(text, "absent", f.kind, side, "", _NOTHING))
-    return said
+def _cut(a: Anatomy, drawn: Sequence[Drawn], view: View) -> list[Drawn]:
+    """Take away all truth outside the field of view."""
+    inside = view.inside(a.grid)
+    if inside is None:
+        return list(drawn)
+    a.take(~inside)
+    for name in a.regions:
+        a.regions[name] &= inside
+    flat = inside.ravel()
+    return [replace(d, voxels=d.voxels[flat[d.voxels]]) for d in drawn]
 
 
-def _clash(found: list[Finding], kind: str, side: str, lobe: str) -> bool:
-    """Whether something was drawn there that one could take for this finding."""
-    alike: set[str] = {kind}.union(*(group for group in wording.ALIKE if kind in group))
-    for f in found:
-        same_lobe = not lobe or not f.lobe or f.lobe == lobe
-        # Sentences may name only the side, so the same kind anywhere on it counts too.
-        same_side = not side or not f.side or f.side == side
-        if same_side and (f.kind == kind or (f.kind in alike and same_lobe)):
-            return True
-    return False
+def _nearest(values: NDArray[np.uint8], source: Grid, target: Grid) -> NDArray[np.uint8]:
+    for axis in range(3):
+        values = np.take(values, nearest_index(source, target, axis), axis)
+    return values
 
 
-def _random_side(kind: str, rng: np.random.Generator) -> str:
-    return str(rng.choice(["left", "right"])) if kind in ("pleural effusion", "pneumothorax") else ""
+def _enlarged(statements: Sequence[Statement], source: Grid, target: Grid) -> list[Statement]:
+    """The same statements with their voxels on a finer grid of the same field."""
+    index = [nearest_index(source, target, axis) for axis in range(3)]
+    known: dict[bytes, NDArray[np.int32]] = {}
+    larger = []
+    for s in statements:
+        key = s.voxels.tobytes()
+        if key not in known:
+            known[key] = _enlarged_voxels(s.voxels, source, target, index)
+        larger.append(replace(s, voxels=known[key]))
+    return larger
+
+
+def _enlarged_voxels(
+    voxels: NDArray[np.int32], source: Grid, target: Grid, index: list[NDArray[np.intp]]
+) -> NDArray[np.int32]:
+    if not voxels.size:
+        return voxels
+    at = np.unravel_index(voxels, source.shape)
+    low, high = [int(v.min()) for v in at], [int(v.max()) + 1 for v in at]
+    part = np.zeros([b - a for a, b in zip(low, high, strict=True)], dtype=bool)
+    part[tuple(v - a for v, a in zip(at, low, strict=True))] = True
+    first = []
+    for axis in range(3):
+        start, stop = np.searchsorted(index[axis], [low[axis], high[axis]])
+        part = np.take(part, index[axis][start:stop] - low[axis], axis)
+        first.append(int(start))
+    x, y, z = (v + f for v, f in zip(np.nonzero(part), first, strict=True))
+    _, ny, nz = target.shape
+    return ((x * ny + y) * nz + z).astype(np.int32)

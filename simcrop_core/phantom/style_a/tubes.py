@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from simcrop_core.phantom.style_a.space import SHAPE, SPACING_MM, Field, Mask, Space, frame_axes
+from simcrop_core.phantom.style_a.space import Box, Field, Mask, Points, Space
 
-Points = NDArray[np.float64]
+# Per mm: a tube's edge is as wide as a voxel of the model's frame.
+_PER_EDGE = np.float32(1 / 1.8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,9 +23,9 @@ class Tube:
     end_radius: float
 
 
-def polyline(points: Sequence[Sequence[float]], radii: float | Sequence[float]) -> list[Tube]:
-    """Tubes along a line of points; one radius, or one a point."""
-    path = smooth_path(np.asarray(points, dtype=np.float64))
+def polyline(points: Sequence[Sequence[float]], radii: float | Sequence[float], steps: int = 5) -> list[Tube]:
+    """Tubes along a line of points, `steps` between neighbours; one radius, or several spread over its length."""
+    path = smooth_path(np.asarray(points, dtype=np.float64), steps)
     at = np.linspace(0, 1, len(path))
     widths = np.interp(at, np.linspace(0, 1, np.size(radii)), np.atleast_1d(radii))
     return [Tube(a, b, ra, rb) for a, b, ra, rb in zip(path[:-1], path[1:], widths[:-1], widths[1:], strict=True)]
@@ -59,9 +59,7 @@ def grow_tree(rng: np.random.Generator, root: Points, targets: Points, radius: f
         centre = group.mean(0)
         fork = start + (centre - start) * rng.uniform(0.35, 0.55) + rng.normal(0, 2.0, 3)
         tubes.append(Tube(start, fork, width, width * 0.9))
-        spread = group - centre
-        axis = np.linalg.svd(spread, full_matrices=False)[2][0] if len(group) > 2 else spread[0]
-        order = np.argsort(spread @ axis)
+        order = np.argsort(group[:, np.argmax(np.ptp(group, axis=0))])
         cut = int(np.clip(round(len(group) * rng.uniform(0.35, 0.65)), 1, len(group) - 1))
         stack.extend(
             (fork, group[part], width * 0.95 * (len(part) / len(group)) ** (1 / 3))
@@ -82,7 +80,7 @@ def paint(
     """Draw tubes into an image (HU) in place, with the partial volume of their edges.
 
     Args:
-        image: (224, 224, 112) float32, changed.
+        image: HU, changed.
         space: the body the tubes' coordinates belong to.
         tubes: what to draw.
         hu: their density.
@@ -90,7 +88,7 @@ def paint(
         lighter_only: only ever raise the image (vessels crossing denser tissue leave it).
     """
     for box, distance in _distances(space, tubes):
-        cover = np.clip(0.5 + distance / 1.8, 0, 1)
+        cover = np.minimum(np.maximum(0.5 + distance * _PER_EDGE, 0), 1)
         if within is not None:
             cover *= within[box]
         change = cover * (np.float32(hu) - image[box])
@@ -98,33 +96,35 @@ def paint(
 
 
 def inside(space: Space, tubes: Sequence[Tube]) -> Mask:
-    """(224, 224, 112) voxels whose centre lies in any of the tubes."""
-    mask = np.zeros(SHAPE, dtype=bool)
+    """Voxels whose centre lies in any of the tubes."""
+    mask = np.zeros(space.grid.shape, dtype=bool)
     for box, distance in _distances(space, tubes):
         mask[box] |= distance > 0
     return mask
 
 
-def _distances(space: Space, tubes: Sequence[Tube]) -> list[tuple[tuple[slice, slice, slice], Field]]:
-    """The voxel box around each tube that meets the frame, and how deep (mm) each of its voxels is inside."""
+def _distances(space: Space, tubes: Sequence[Tube]) -> Iterator[tuple[Box, Field]]:
+    """The voxel box around each tube that meets the grid, and how deep (mm) each of its voxels is inside."""
     if not tubes:
-        return []
-    scale = float(np.cbrt(1 / np.linalg.det(space.matrix)))
-    ends = space.to_frame(np.concatenate([[t.start for t in tubes], [t.end for t in tubes]]))
-    axes = frame_axes()
-    half, spacing = np.array(SHAPE) / 2, np.array(SPACING_MM)
-    found = []
-    for tube, a, b in zip(tubes, ends[: len(tubes)], ends[len(tubes) :], strict=True):
-        ra, rb = tube.radius * scale, tube.end_radius * scale
-        margin = max(ra, rb) + 1.5
-        low = np.maximum(np.floor((np.minimum(a, b) - margin) / spacing + half), 0).astype(int)
-        high = np.minimum(np.ceil((np.maximum(a, b) + margin) / spacing + half), SHAPE).astype(int)
-        if (low >= high).any():
-            continue
-        box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
-        x, y, z = axes[0][box[0]] - a[0], axes[1][:, box[1]] - a[1], axes[2][:, :, box[2]] - a[2]
-        d = b - a
-        along = np.clip((x * d[0] + y * d[1] + z * d[2]) / max(float(d @ d), 1e-6), 0, 1)
+        return
+    radii = np.array([(t.radius, t.end_radius) for t in tubes]) * space.scale
+    ends = space.to_grid(np.concatenate([[t.start for t in tubes], [t.end for t in tubes]]))
+    starts, stops = ends[: len(tubes)], ends[len(tubes) :]
+    margin = radii.max(1, keepdims=True) + 1.5
+    spacing, middle = np.array(space.grid.spacing_mm), (np.array(space.grid.shape) - 1) / 2
+    low = np.maximum(np.floor((np.minimum(starts, stops) - margin) / spacing + middle), 0).astype(int)
+    high = np.minimum(np.ceil((np.maximum(starts, stops) + margin) / spacing + middle) + 1, space.grid.shape).astype(
+        int
+    )
+    along_mm = stops - starts
+    squared = np.maximum((along_mm**2).sum(1), 1e-6)
+    gx, gy, gz = space.grid.axes()
+    for i in np.flatnonzero((low < high).all(1)):
+        (x0, y0, z0), (x1, y1, z1) = low[i].tolist(), high[i].tolist()
+        a, d = starts[i].astype(np.float32), along_mm[i].astype(np.float32)
+        x, y, z = gx[x0:x1] - a[0], gy[:, y0:y1] - a[1], gz[:, :, z0:z1] - a[2]
+        along = (x * d[0] + y * d[1] + z * d[2]) / np.float32(squared[i])
+        along = np.minimum(np.maximum(along, 0), 1)
         away = np.sqrt((x - along * d[0]) ** 2 + (y - along * d[1]) ** 2 + (z - along * d[2]) ** 2)
-        found.append((box, (ra + along * (rb - ra) - away).astype(np.float32)))
-    return found
+        ra, rb = radii[i].astype(np.float32)
+        yield (slice(x0, x1), slice(y0, y1), slice(z0, z1)), ra + along * (rb - ra) - away

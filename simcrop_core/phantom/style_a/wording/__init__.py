@@ -1,0 +1,1 @@
+"""How a radiologist words a finding, its absence, and the organs of a normal scan."""
