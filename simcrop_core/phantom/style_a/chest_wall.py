@@ -27,7 +27,7 @@ def draw_wall(a: Anatomy, body: Body, scaffold: Scaffold, texture: Field) -> Non
     a.image[strands] += 45
     lean = trunk & (shell < scaffold.muscle) & (skin > 2)
     np.copyto(a.image, rng.uniform(42, 60) - 16 * (1 - body.muscle) + 9 * texture, where=lean)
-    planes = lean & (np.abs(shell - 11) < 0.9) & (texture > -0.6)
+    planes = lean & ((np.abs(shell - 11) < 1.1) | (np.abs(shell - 23) < 1.4)) & (texture > -0.7)
     a.image[planes] = -55
     _breasts(a, body, scaffold, texture, rng)
     _arms(a, body)

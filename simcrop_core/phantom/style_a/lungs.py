@@ -93,7 +93,7 @@ def draw_lung_vessels(a: Anatomy, body: Body) -> None:
             root = np.array([side * rng.uniform(38, 46), -14.0 + rng.normal(0, 3), 0.5 * (fork[2] + 12) + lower])
             targets = scattered(a, rng, lobe, int(many * rng.uniform(0.8, 1.3)), margin=4.0)
             if len(targets):
-                tree = tubes.grow_tree(rng, root, targets, rng.uniform(5.4, 7.0), 0.55)
+                tree = tubes.grow_tree(rng, root, targets, rng.uniform(4.7, 6.2), 0.6)
                 tubes.paint(a.image, a.space, tree, 38 + 0.9 * iodine, within=lung, lighter_only=True)
 
 

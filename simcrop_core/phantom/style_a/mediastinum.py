@@ -84,14 +84,8 @@ def _vessels(a: Anatomy, body: Body, rng: np.random.Generator) -> None:
     arch = float(rng.uniform(60, 74))
     hx, hy, hz = heart_axis(body)
     root = [hx + 15, hy - 2, hz + 30]
-    up: list[list[float]] = [
-        root,
-        [14, 18, 22],
-        [15, 16, arch - 16],
-        [3, 4, arch],
-        [-13, -18, arch],
-        [-21, -36, arch - 18],
-    ]
+    up: list[list[float]] = [root, [14, 18, 22], [15, 16, arch - 16], [3, 4, arch], [-13, -18, arch]]
+    up.append([-21, -36, arch - 18])
     down: list[list[float]] = [[-22, -41, arch - 45], [-23, -42, 0], [-20, -42, -60], [-12, -42, -120], [-4, -40, -230]]
     aorta = polyline(up + down, [wide * 1.15] * 4 + [wide * 0.95] * 4 + [wide * 0.75] * 3)
     trunk = polyline([[-16, 36, 4], [-24, 22, 26], [-30, -4, 32], [-54, -18, 24]], [13.5, 13.5, 11.5, 8])

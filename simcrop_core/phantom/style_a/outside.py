@@ -134,21 +134,20 @@ def _device(a: Anatomy, looks: str, rng: np.random.Generator) -> tuple[list[Tube
     if looks == "pacemaker":
         y = _under_skin(a, -80, 76)
         box = polyline([[-86, y - 2, 78], [-72, y, 74]], 8)
-        lead = [
+        lead: list[list[float]] = [
             [-80, y - 4, 84],
             [-70, 56, 108],
             [-20, 24, 92],
             [24, 12, 84],
             [28, 6, 20],
             [14, 20, -40],
-            [-18, 36, -58],
         ]
+        lead.append([-18, 36, -58])
         return box + polyline(lead, 1.3), 3.0
     if looks == "sternal wires":
         front = [_front(a, z) for z in (80, 55, 30, 5, -20)]
-        wires = [
-            t for p in front for t in polyline([[-9, p[1] - 5, p[2]], [0, p[1] + 4, p[2]], [9, p[1] - 5, p[2]]], 1)
-        ]
+        loops = [[[-9.0, y - 5, z], [0.0, y + 4, z], [9.0, y - 5, z]] for _, y, z in (p.tolist() for p in front)]
+        wires = [t for loop in loops for t in polyline(loop, 1)]
         return wires, 2.5
     middle = _aortic_root(a)
     if looks == "aortic valve":

@@ -16,7 +16,8 @@ _SYSTEMS: tuple[tuple[str, ...], ...] = (
     ("trachea", "bronchiectasis", "peribronchial thickening"),
     (
         "heart", "aorta", "ascending aorta", "descending aorta", "pulmonary artery", "superior vena cava",
-        "mediastinum", "oesophagus", "cardiomegaly", "pericardial effusion", "arterial calcification", "coronary calcification",
+        "mediastinum", "oesophagus", "cardiomegaly", "pericardial effusion", "arterial calcification",
+        "coronary calcification",
         "lymphadenopathy", "hiatal hernia", "medical device",
     ),
     (

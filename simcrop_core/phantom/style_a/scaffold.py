@@ -63,6 +63,9 @@ def cage_point(body: Body, angle: float, z: float, outside_mm: float) -> list[fl
     top, across, deep = (float(v) for v in _widths(body, np.array(min(z, 0.97 * body.top))))
     s, c = np.sin(angle), np.cos(angle)
     reach = (abs(s / across) ** body.power + abs(c / deep) ** body.power) ** (-1 / body.power)
+    if c < 0:
+        deep += float(_gutter(np.array(s * reach)))
+        reach = (abs(s / across) ** body.power + abs(c / deep) ** body.power) ** (-1 / body.power)
     return [float(s * (reach + outside_mm)), float(c * (reach + outside_mm) - 14 * top**2), z]
 
 
@@ -80,7 +83,8 @@ def capsule(space: Space, start: ArrayLike, end: ArrayLike, radius: float) -> Fi
 def _cavity(space: Space, body: Body) -> Field:
     """The rib cage's inner surface: an in-plane superellipse that narrows to a dome at the top."""
     top, half_x, half_y = _widths(body, space.z)
-    across, deep = np.abs(space.x) / half_x, np.abs(space.y + 14 * top**2) / half_y
+    y = space.y + 14 * top**2
+    across, deep = np.abs(space.x) / half_x, np.abs(y) / (half_y + _gutter(space.x) * (y < 0))
     depth: Field = (1 - (across**body.power + deep**body.power) ** (1 / body.power)) * 95
     return depth
 
@@ -90,6 +94,12 @@ def _widths(body: Body, z: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], ND
     top = np.clip(z / np.float32(body.top), 0, 0.995)
     taper = 1 - 0.1 * np.clip((z + 80) / 150, 0, 1.3)
     return top, body.half_x * taper * (1 - top**2.6) ** 0.42, body.half_y * (1 - top**3) ** 0.42
+
+
+def _gutter(x: NDArray[Any]) -> NDArray[Any]:
+    """How much deeper (mm) than in the midline the rib cage is beside the spine."""
+    deeper: NDArray[Any] = 10 * np.exp(-(((np.abs(x) - 56) / 30) ** 2))
+    return deeper
 
 
 def _above_diaphragm(space: Space, body: Body, rng: np.random.Generator) -> Field:
@@ -112,8 +122,9 @@ def _lungs(space: Space, depth: Field, above: Field, rng: np.random.Generator) -
     upper = np.clip((z - 34) / 40, 0, 1) * np.clip(1.25 - ((y + 2) / 42) ** 2, 0, 1)
     hilum = np.exp(-(((z - 15) / 20) ** 2) - ((y + 12) / 24) ** 2)
     behind = np.clip((y + 20) / -20, 0, 1)
-    middle = 6 + 22 * upper + 20 * hilum + 6 * behind + 7 * np.clip((z - 85) / 25, 0, 1)
-    middle = middle + 2.5 * smooth_noise(rng, 9, PLAN)
+    front = np.clip((y - 10) / 25, 0, 1) * 4 - np.clip((y - 62) / 18, 0, 1) * 8
+    middle = 6 - front + 22 * upper + 20 * hilum + 6 * behind + 7 * np.clip((z - 85) / 25, 0, 1)
+    middle = middle + 2 * smooth_noise(rng, 9, PLAN)
     spine = (np.hypot(x / 23, (y + 62 - 14 * ((z + 20) / 130) ** 2) / 21) - 1) * 22
     common = np.minimum(np.minimum(depth - 1.4, above), np.minimum(apex, spine))
     return np.minimum(common, -x - middle), np.minimum(common, x - middle)

@@ -133,7 +133,7 @@ def _scapulae(a: Anatomy, body: Body) -> None:
     image[border & body_here] = body.cortex * 0.65
     for side in (-1, 1):
         joint: list[float] = [side * (150 if body.arms_down else 132), -20, 106.0 if body.arms_down else 114.0]
-        ridge = [[side * (70 + turn), -104, 82], [side * 105, -84, 96], [side * 148, -34, 122]]
+        ridge: list[list[float]] = [[side * (70 + turn), -104, 82], [side * 105, -84, 96], [side * 148, -34, 122]]
         tubes.paint(a.image, a.space, polyline(ridge, [2.5, 3.8, 5.5]), body.cortex * 0.9, within=a.regions["body"])
         neck: list[list[float]] = [[side * (112 + 0.5 * turn), -52, 84], joint]
         tubes.paint(a.image, a.space, polyline(neck, [5.5, 11]), body.cortex * 0.7, within=a.regions["body"])

@@ -7,7 +7,7 @@ import numpy as np
 from simcrop_core.phantom.style_b.contours import fill, grown, ovals, wobbled
 from simcrop_core.phantom.style_b.fields import noise, surface
 from simcrop_core.phantom.style_b.scene import Scene
-from simcrop_core.phantom.style_b.space import Float, Image, Mask, stream
+from simcrop_core.phantom.style_b.space import Box, Float, Image, Mask, around_mask, stream
 
 # Heights of the diaphragm at landmarks of the reference body: x, y, z in mm.
 _DOME: list[tuple[float, float, float]] = [
@@ -102,10 +102,10 @@ def draw_lungs(scene: Scene, fluid_mm: float) -> None:
     left = grid.axis(0)[:, None, None] < middle[None, None, :]
     scene.labels[lung & left] = 1
     scene.labels[lung & ~left] = 2
-    fissures = _lobes(scene, rng)
-    texture = _lung_texture(scene, rng)
-    texture[fissures] += np.float32(rng.uniform(50, 110))
-    np.copyto(scene.image, texture, where=lung)
+    box = around_mask(lung)
+    texture = _lung_texture(scene, box, rng)
+    np.copyto(scene.image[box], texture, where=lung[box])
+    _draw_lobes(scene, rng)
     if fluid_mm > 0:
         region = fill(grid, grown(scene.heart, 2.0 + fluid_mm))
         inner = fill(grid, grown(scene.heart, 2.0)).flat_within(grid)[region.box]
@@ -130,9 +130,8 @@ def _fissure(scene: Scene, landmarks: list[tuple[float, float, float]], rng: np.
     return surface(scene.grid, scene.subject.place(points))
 
 
-def _lobes(scene: Scene, rng: np.random.Generator) -> Mask:
-    """Label the lobes, and give the voxels of the fissures between them."""
-    z = scene.grid.axis(2).astype(np.float32)[None, None, :]
+def _draw_lobes(scene: Scene, rng: np.random.Generator) -> None:
+    """Label the lobes and draw the fissures between them as faint lines."""
     left = _fissure(
         scene, [(-60, -95, 74), (-40, -50, 48), (-110, -50, 40), (-60, 0, -8), (-120, 10, -22), (-60, 60, -84)], rng
     )
@@ -140,26 +139,29 @@ def _lobes(scene: Scene, rng: np.random.Generator) -> Mask:
         scene, [(60, -95, 62), (40, -50, 40), (110, -50, 30), (60, 0, -20), (120, 10, -32), (60, 60, -88)], rng
     )
     minor = _fissure(scene, [(60, 80, 0), (50, 40, 6), (110, 40, 2), (60, 0, 6), (115, 0, 4), (30, 60, 4)], rng)
-    is_left, is_right = scene.labels == 1, scene.labels == 2
-    above_left, above_right, above_minor = z - left[:, :, None], z - right[:, :, None], z - minor[:, :, None]
-    scene.lobes[is_left] = 2
-    scene.lobes[is_left & (above_left > 0)] = 1
-    scene.lobes[is_right] = 5
-    scene.lobes[is_right & (above_right > 0)] = 4
-    scene.lobes[is_right & (above_right > 0) & (above_minor > 0)] = 3
+    lift = np.float32(rng.uniform(50, 110))
     thin = np.float32(max(scene.grid.spacing_mm[2] * 0.45, 0.9))
-    seen = is_left & (np.abs(above_left) < thin)
-    seen |= is_right & (np.abs(above_right) < thin)
-    seen |= is_right & (above_right > 0) & (np.abs(above_minor) < thin)
-    return np.asarray(seen)
+    z = scene.grid.axis(2).astype(np.float32)[None, None, :]
+    for label, oblique, upper, lower in ((1, left, 1, 2), (2, right, 3, 5)):
+        lung = scene.labels == label
+        box = around_mask(lung)
+        lung = lung[box]
+        above = z[:, :, box[2]] - oblique[box[0], box[1], None]
+        lobes = np.where(above > 0, np.uint8(upper), np.uint8(lower))
+        seen = np.abs(above) < thin
+        if label == 2:
+            over = z[:, :, box[2]] - minor[box[0], box[1], None]
+            lobes[(above > 0) & (over <= 0)] = 4
+            seen |= (above > 0) & (np.abs(over) < thin)
+        np.copyto(scene.lobes[box], lobes, where=lung)
+        scene.image[box][seen & lung] += lift
 
 
-def _lung_texture(scene: Scene, rng: np.random.Generator) -> Image:
-    """Density of healthy lung: denser towards the back, band-limited mottle."""
-    everywhere = scene.grid.everywhere
-    texture = noise(scene.grid, everywhere, 40.0, rng) * np.float32(9)
-    texture += noise(scene.grid, everywhere, 7.0, rng) * np.float32(14)
-    slope = (-scene.grid.axis(1) / 100 * rng.uniform(12, 30)).astype(np.float32)
+def _lung_texture(scene: Scene, box: Box, rng: np.random.Generator) -> Image:
+    """Density of healthy lung over a box: denser towards the back, band-limited mottle."""
+    texture = noise(scene.grid, box, 40.0, rng) * np.float32(9)
+    texture += noise(scene.grid, box, 7.0, rng) * np.float32(14)
+    slope = (-scene.grid.axis(1)[box[1]] / 100 * rng.uniform(12, 30)).astype(np.float32)
     texture += np.float32(scene.subject.lung_hu) + slope[None, :, None]
     return texture
 

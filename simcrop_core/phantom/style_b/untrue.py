@@ -77,9 +77,8 @@ def absent(found: list[Finding], tried: frozenset[str], rng: np.random.Generator
         free = [lobe for lobe in LOBES[1:] if not _mistakable(kind, lobe, found)]
         if free:
             made.append(_untrue(_invented(kind, str(rng.choice(free)), rng), rng))
-    for kind in _some([k for k in (*PLEURAL, *_CENTRAL) if k not in tried], 2, rng):
-        made.append(_untrue(_invented(kind, "", rng), rng))
-    return made
+    others = _some([k for k in (*PLEURAL, *_CENTRAL) if k not in tried], 2, rng)
+    return made + [_untrue(_invented(kind, "", rng), rng) for kind in others]
 
 
 def _some(kinds: list[str], count: int, rng: np.random.Generator) -> list[str]:

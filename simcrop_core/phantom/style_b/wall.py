@@ -7,7 +7,7 @@ import numpy as np
 from simcrop_core.phantom.style_b.contours import fill, grown, ovals, wobbled
 from simcrop_core.phantom.style_b.fields import noise
 from simcrop_core.phantom.style_b.scene import Scene
-from simcrop_core.phantom.style_b.space import stream
+from simcrop_core.phantom.style_b.space import around_mask, stream
 
 # z, centre x, centre y, left, right, front, back, squareness: the inner chest wall of the reference body, mm.
 CAGE: list[tuple[float, ...]] = [
@@ -145,9 +145,12 @@ def _breasts(scene: Scene, rng: np.random.Generator) -> None:
 
 def _fat_strands(scene: Scene, rng: np.random.Generator) -> None:
     """Muscle and fat are marbled."""
-    texture = noise(scene.grid, scene.grid.everywhere, 9.0, rng)
-    soft = (scene.image > -140) & (scene.image < 120)
-    scene.image += np.where(soft, texture * np.float32(7.0), np.float32(0))
+    box = around_mask(scene.image > -900)
+    texture = noise(scene.grid, box, 9.0, rng)
+    texture *= np.float32(7.0)
+    body = scene.image[box]
+    texture[(body < -140) | (body > 120)] = 0
+    body += texture
 
 
 def _table(scene: Scene, rng: np.random.Generator) -> None:

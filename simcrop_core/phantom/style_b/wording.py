@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from simcrop_core.phantom.style_b.finding import Finding
 from simcrop_core.phantom.style_b.filling import filled
+from simcrop_core.phantom.style_b.finding import Finding
 from simcrop_core.phantom.style_b.phrases import CHANGES, NORMAL, PHRASES, PLACES
 from simcrop_core.phantom.style_b.untrue import IN_A_LOBE, PLEURAL, absent, negated
 from simcrop_core.phantom.truth import LABELS, LOBES, Polarity, Statement

@@ -33,7 +33,7 @@ class Phantoms:
     """Where the figures go, as JSON; the Markdown tables beside it."""
     style: Style = "b"
     """The generator; training draws with a."""
-    count: int = 200
+    count: Annotated[int, tyro.conf.arg(aliases=("-n",))] = 200
     """How many phantoms."""
     first_seed: int = 200_000
     """The first of them; training uses seeds below 100000 and measures on those from there."""
