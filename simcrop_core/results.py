@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 GROUND_SCHEMA = "simcrop.ground/1"
+AT_SCHEMA = "simcrop.at/1"
 FINDINGS_SCHEMA = "simcrop.findings/1"
 SEGMENT_SCHEMA = "simcrop.segment/1"
 INFO_SCHEMA = "simcrop.info/1"
@@ -151,13 +152,51 @@ class GroundResult:
 
 
 @dataclass(frozen=True, slots=True)
+class SentenceAt:
+    """How one sentence fits the place at a point. Never a verdict.
+
+    Attributes:
+        sentence: its place, from 0, among the sentences asked.
+        text: the sentence.
+        similarity: cosine of the sentence with the patch at the point.
+        share_below: share of the scan's patches that fit the sentence less than this one, 0 to 1.
+        peak: whether this patch is the sentence's best.
+    """
+
+    sentence: int
+    text: str
+    similarity: float
+    share_below: float
+    peak: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AtResult:
+    """Sentences ranked for a point (docs/serve.md).
+
+    Attributes:
+        point_ras_mm: the point asked for.
+        patch_ras_mm: centre of the patch that holds it; None where the model saw no scan there.
+        patch_mm: edge lengths of a patch.
+        sentences: those that are about a place, best first: by `share_below`, then by `similarity`.
+    """
+
+    point_ras_mm: tuple[float, float, float]
+    patch_ras_mm: tuple[float, float, float] | None
+    patch_mm: tuple[float, float, float]
+    sentences: list[SentenceAt]
+    schema: str = AT_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
 class FindingScore:
     """How well one scan fits one finding. An uncalibrated score, neither a probability nor a verdict.
 
     Attributes:
         label: the finding, in CT-RATE's spelling.
         score: what `FindingsResult.scored_by` says; higher speaks for the finding.
-        evidence: of `sentence`, by the thresholds of the weights; None where they carry none.
+        evidence: of the score, by the label's own thresholds, or of `sentence` where the weights have none for labels;
+            None where they carry none at all.
         sentence: the finding's sentence that fits the scan best; None, as its place, where no sentence made the score.
         side: named in that sentence.
         side_conflict: that sentence names one side and the peak is on the other.

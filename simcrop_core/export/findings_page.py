@@ -16,8 +16,8 @@ from simcrop_core.results import FindingScore, FindingsResult, SentenceResult
 
 _WHAT_A_SCORE_IS = (
     "A score is how much better the best of a finding's sentences fits the scan than sentences that deny the finding. "
-    "It compares scans for one finding, not findings with each other. The mark is the evidence of that sentence "
-    "alone: it does not say that the finding is there."
+    "It compares scans for one finding, not findings with each other. The mark is the evidence: what "
+    "the score means for these weights. It does not say that the finding is there."
 )
 # Facts of a sentence: left out where all best sentences share them, renamed beside the finding's own.
 _SAME_FOR_ALL = ("Kind", "Polarity")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from simcrop_core.imaging.heatmap import Heatmap
 from simcrop_core.inference.grounding import Similarity, heatmap_of
-from simcrop_core.inference.sentences import SentenceReader
+from simcrop_core.inference.sentences import SentenceReader, evidence_of
+from simcrop_core.models.weights_metadata import Thresholds
 from simcrop_core.results import FindingScore, FindingsResult, SentenceResult
 from simcrop_core.text.findings import FindingSentences, finding_sentences
 
@@ -38,7 +40,27 @@ class Findings:
     heatmaps: list[Heatmap]
 
 
-def score_findings(reader: SentenceReader, similarity: Similarity, reference_scores_R: Tensor) -> list[ScoredFinding]:
+def label_scores(scores_S: Tensor) -> dict[str, float]:
+    """The score of every label, wherever its sentences are.
+
+    Args:
+        scores_S: of all sentences of `finding_sentences`: each label's positive, then its negated ones.
+    """
+    parts = scores_S.split(
+        [len(part) for finding in finding_sentences() for part in (finding.positive, finding.negated)]
+    )
+    return {
+        finding.label: float(positive.max() - negated.mean())
+        for finding, positive, negated in zip(finding_sentences(), parts[::2], parts[1::2], strict=True)
+    }
+
+
+def score_findings(
+    reader: SentenceReader,
+    similarity: Similarity,
+    reference_scores_R: Tensor,
+    thresholds: Mapping[str, Thresholds],
+) -> list[ScoredFinding]:
     """Score every label by its reference sentences (docs/findings.md).
 
     The score of a label is the highest score of its positive sentences, less the mean score of its negated ones; the
@@ -49,16 +71,28 @@ def score_findings(reader: SentenceReader, similarity: Similarity, reference_sco
         reader: of the scan.
         similarity: of all sentences of `finding_sentences` with the scan: each label's positive, then its negated ones.
         reference_scores_R: of the bank that ranks the sentences.
+        thresholds: of a label's score; a label without has the evidence of its best sentence.
 
     Returns:
         One a label, in the order of `finding_sentences`.
     """
-    sizes = [len(part) for finding in finding_sentences() for part in (finding.positive, finding.negated)]
-    rows = torch.arange(len(similarity.scores_S)).split(sizes)
+    rows = torch.arange(len(similarity.scores_S)).split(_sizes())
     return [
-        _scored(reader, finding, similarity.rows(positive), similarity.rows(negated), reference_scores_R)
+        _scored(
+            reader,
+            finding,
+            similarity.rows(positive),
+            similarity.rows(negated),
+            reference_scores_R,
+            thresholds.get(finding.label),
+        )
         for finding, positive, negated in zip(finding_sentences(), rows[::2], rows[1::2], strict=True)
     ]
+
+
+def _sizes() -> list[int]:
+    """How many sentences each label has: positive, negated, the next label's positive, …."""
+    return [len(part) for finding in finding_sentences() for part in (finding.positive, finding.negated)]
 
 
 def _scored(
@@ -67,6 +101,7 @@ def _scored(
     positive: Similarity,
     negated: Similarity,
     reference_scores_R: Tensor,
+    thresholds: Thresholds | None,
 ) -> ScoredFinding:
     sentences = reader.results(finding.positive, positive, reference_scores_R)
     placed = [i for i, sentence in enumerate(sentences) if sentence.peak_ras_mm is not None]
@@ -74,7 +109,11 @@ def _scored(
     best = max(placed, key=lambda i: float(positive.scores_S[i]))
     score = round(float(positive.scores_S[best] - negated.scores_S.mean()), 4)
     heatmap = heatmap_of(positive.maps_SN[best], reader.features, finding.positive[best].text)
-    return ScoredFinding(_contract(finding.label, score, sentences[best]), sentences[best], heatmap)
+    sentence = sentences[best]
+    if thresholds is not None:
+        # The best of a dozen sentences passes a sentence's threshold too easily.
+        sentence = replace(sentence, evidence=evidence_of(score, thresholds))
+    return ScoredFinding(_contract(finding.label, score, sentence), sentence, heatmap)
 
 
 def _contract(label: str, score: float, best: SentenceResult) -> FindingScore:

@@ -23,7 +23,7 @@ WeightsKind = Literal["grounding", "segmentation"]
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Scores from which a sentence counts as located, and as weak."""
+    """Scores from which a sentence, or a finding, counts as located, and as weak."""
 
     located: float
     weak: float
@@ -76,6 +76,7 @@ class WeightsMetadata:
         provenance: where the numbers come from.
         tasks: task to the label ids it gives (segmentation).
         thresholds: of the evidence; None where the weights have none.
+        finding_thresholds: CT-RATE label to those of its own score; empty where the weights have none.
         colour_scale: of the heatmaps; None where the weights have none.
         reference_sha256: of the text of the sentence bank behind the tensor `reference.embeddings`.
     """
@@ -85,6 +86,7 @@ class WeightsMetadata:
     provenance: Provenance
     tasks: dict[str, tuple[int, ...]] = field(default_factory=dict)
     thresholds: Thresholds | None = None
+    finding_thresholds: dict[str, Thresholds] = field(default_factory=dict)
     colour_scale: ColourScale | None = None
     reference_sha256: str | None = None
 
@@ -123,7 +125,8 @@ class WeightsMetadata:
                 config=_CONFIGS[stored["kind"]].from_dict(stored["config"]),
                 provenance=_provenance(stored["provenance"]),
                 tasks={str(task): tuple(map(int, ids)) for task, ids in stored.get("tasks", {}).items()},
-                thresholds=_thresholds(stored.get("thresholds")),
+                thresholds=_thresholds(stored["thresholds"]) if stored.get("thresholds") else None,
+                finding_thresholds={k: _thresholds(v) for k, v in stored.get("finding_thresholds", {}).items()},
                 colour_scale=_colour_scale(stored.get("colour_scale")),
                 reference_sha256=stored.get("reference_sha256"),
             )
@@ -188,8 +191,8 @@ def _provenance(stored: dict[str, Any]) -> Provenance:
     return Provenance(**{**fields, "notes": tuple(fields.get("notes", ()))})
 
 
-def _thresholds(stored: dict[str, float] | None) -> Thresholds | None:
-    return None if stored is None else Thresholds(float(stored["located"]), float(stored["weak"]))
+def _thresholds(stored: dict[str, float]) -> Thresholds:
+    return Thresholds(float(stored["located"]), float(stored["weak"]))
 
 
 def _colour_scale(stored: dict[str, float] | None) -> ColourScale | None:

@@ -15,7 +15,7 @@ from simcrop_core.imaging.affine import apply
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.session import Session
-from simcrop_core.models.weights import load_weights, save_weights
+from simcrop_core.models.weights import Thresholds, load_weights, save_weights
 from simcrop_core.progress import Job
 from simcrop_core.text.ct_rate import CT_RATE_LABELS
 from simcrop_core.text.findings import finding_sentences
@@ -131,6 +131,17 @@ def test_weights_without_thresholds_give_scores_and_no_evidence(bright_finder, t
     for finding in Session(chest(), [], Engine(str(tmp_path), "cpu")).findings().result.findings:
         assert finding.evidence is None
         assert np.isfinite(finding.score)
+
+
+@pytest.mark.parametrize(("margin", "evidence"), [(-0.01, "located"), (0.01, "weak"), (0.2, "not located")])
+def test_a_label_with_thresholds_of_its_own_has_the_evidence_of_its_score(bright_finder, tmp_path, margin, evidence):
+    tensors, metadata = load_weights(bright_finder / "grounding.safetensors")
+    plain = Session(chest(), [], Engine(str(bright_finder), "cpu")).findings().result.findings[12]
+    own = {plain.label: Thresholds(plain.score + margin, plain.score + margin - 0.1)}
+    save_weights(tmp_path / "grounding.safetensors", tensors, dataclasses.replace(metadata, finding_thresholds=own))
+    findings = Session(chest(), [], Engine(str(tmp_path), "cpu")).findings()
+    assert findings.result.findings[12].evidence == evidence
+    assert findings.sentences[12].evidence == evidence
 
 
 def test_a_scan_without_lungs_is_refused_unless_forced(engine):

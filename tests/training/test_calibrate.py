@@ -17,6 +17,7 @@ from simcrop_core.models.checksum import sentences_sha256
 from simcrop_core.models.config import PRESETS
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.weights import REFERENCE_KEY, WeightsMetadata, load_weights, save_weights
+from simcrop_core.text.ct_rate import CT_RATE_LABELS
 from simcrop_core.text.reference import reference_sentences
 
 TINY = PRESETS["tiny"]
@@ -87,6 +88,17 @@ def test_rates_are_counted_and_kept_beside_earlier_metrics(calibrated):
     provenance = load_weights(output)[1].provenance
     assert provenance.metrics == {"hit": 0.25, **{name: round(rate, 4) for name, rate in rates.items()}}
     assert provenance.steps == 7
+
+
+def test_labels_get_thresholds_from_the_samples_without_them(trained, held_out, tmp_path):
+    """Every sample here that has a finding has a mass, "Lung opacity"; too few samples give no thresholds at all."""
+    more = [uniform_sample(tmp_path / f"more{i}.npz", -900 + 10 * i, present=False) for i in range(16)]
+    calibrate(trained, [*held_out, *more], tmp_path / "enough.safetensors")
+    thresholds = load_weights(tmp_path / "enough.safetensors")[1].finding_thresholds
+    assert set(thresholds) == set(CT_RATE_LABELS)
+    assert all(t.weak <= t.located for t in thresholds.values())
+    calibrate(trained, held_out, tmp_path / "few.safetensors")
+    assert load_weights(tmp_path / "few.safetensors")[1].finding_thresholds == {}
 
 
 def test_reference_sentences_travel_with_the_weights(calibrated):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from simcrop_core.errors import IncompatibleWeights
 from simcrop_core.imaging.heatmap import ColourScale
 from simcrop_core.inference.features import PatchFeatures
+from simcrop_core.inference.findings import label_scores
 from simcrop_core.inference.grounding import ground
 from simcrop_core.models.checksum import sentences_sha256
 from simcrop_core.models.grounding import GroundingModel
@@ -24,7 +27,9 @@ from simcrop_core.models.weights import (
     load_weights,
     save_weights,
 )
+from simcrop_core.phantom.truth import KIND_LABELS
 from simcrop_core.text.encoder import TextEncoder, load_text_encoder
+from simcrop_core.text.findings import finding_sentences
 from simcrop_core.text.reference import reference_sentences
 from simcrop_training.data.sample import Sample, load_sample
 from simcrop_training.objectives.grounding import POINTING
@@ -34,6 +39,8 @@ _LOCATED, _WEAK = 0.97, 0.92
 # Colours begin where nineteen in twenty peaks of located sentences lie above, and end where one in four does.
 _FAINTEST, _STRONGEST = 0.05, 0.75
 _FEWEST_LOCATED = 4
+# Of a label that fewer samples lack, no quantile can be told.
+_FEWEST_WITHOUT = 20
 
 
 def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str, float]:
@@ -54,13 +61,14 @@ def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str
     """
     model, metadata, _ = load_grounding_model(resolve_weights(weights))
     encoder = load_text_encoder(model.config.text)
-    present, absent, peaks = _scores(model, map(load_sample, held_out), encoder)
+    scores = _scores(model, map(load_sample, held_out), encoder)
+    present, absent, peaks = scores.present, scores.absent, scores.peaks
     if len(absent) == 0 or (present >= np.quantile(absent, _LOCATED)).sum() < _FEWEST_LOCATED:
         raise IncompatibleWeights(
             "On these samples the weights do not tell what is there from what is not: no threshold can be set.",
             hint="Train longer, or give more held-out samples.",
         )
-    thresholds = Thresholds(*(round(float(np.quantile(absent, q)), 4) for q in (_LOCATED, _WEAK)))
+    thresholds = _thresholds(absent)
     drawn = peaks[present >= thresholds.located]
     scale = ColourScale(*(round(float(np.quantile(drawn, q)), 4) for q in (_FAINTEST, _STRONGEST)))
     rates = {
@@ -80,6 +88,11 @@ def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str
         dataclasses.replace(
             metadata,
             thresholds=thresholds,
+            finding_thresholds={
+                label: _thresholds(np.array(without))
+                for label, without in scores.without.items()
+                if len(without) >= _FEWEST_WITHOUT
+            },
             colour_scale=scale,
             provenance=provenance,
             reference_sha256=sentences_sha256(reference_sentences()),
@@ -89,20 +102,39 @@ def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str
     return rates
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scores:
+    """What held-out samples say.
+
+    Attributes:
+        present: scores of sentences about findings that are there.
+        absent: scores of sentences about findings that are not.
+        peaks: highest cosines of findings that are there.
+        without: each CT-RATE label's scores on the samples without it.
+    """
+
+    present: NDArray[np.float64]
+    absent: NDArray[np.float64]
+    peaks: NDArray[np.float64]
+    without: dict[str, list[float]]
+
+
+def _thresholds(absent: NDArray[np.float64]) -> Thresholds:
+    return Thresholds(*(round(float(np.quantile(absent, q)), 4) for q in (_LOCATED, _WEAK)))
+
+
 @torch.inference_mode()
-def _scores(
-    model: GroundingModel, samples: Iterable[Sample], encoder: TextEncoder
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Scores of findings that are there, of findings that are not, and the highest cosines of those that are."""
+def _scores(model: GroundingModel, samples: Iterable[Sample], encoder: TextEncoder) -> _Scores:
+    statements = [s for finding in finding_sentences() for s in (*finding.positive, *finding.negated)]
+    findings_SC = model.project(encoder.encode([s.grounding_text for s in statements]))
     present: list[float] = []
     absent: list[float] = []
     peaks: list[float] = []
+    without: dict[str, list[float]] = defaultdict(list)
     for sample in samples:
-        answer = ground(
-            _features(model, sample),
-            model.project(encoder.encode([truth.text for truth in sample.truths])),
-            top_k=model.config.top_k,
-        )
+        features = _features(model, sample)
+        sentences_SC = model.project(encoder.encode([truth.text for truth in sample.truths]))
+        answer = ground(features, sentences_SC, top_k=model.config.top_k)
         highest_S = answer.maps_SN.amax(dim=1)
         for truth, score, highest in zip(sample.truths, answer.scores_S, highest_S, strict=True):
             if truth.polarity == "absent":
@@ -110,7 +142,11 @@ def _scores(
             elif truth.polarity in POINTING and len(truth.cells):
                 present.append(float(score))
                 peaks.append(float(highest))
-    return np.array(present), np.array(absent), np.array(peaks)
+        there = {label for t in sample.truths if t.polarity in POINTING for label in KIND_LABELS.get(t.topic, ())}
+        for label, score in label_scores(ground(features, findings_SC, top_k=model.config.top_k).scores_S).items():
+            if label not in there:
+                without[label].append(score)
+    return _Scores(np.array(present), np.array(absent), np.array(peaks), without)
 
 
 def _features(model: GroundingModel, sample: Sample) -> PatchFeatures:
