@@ -19,8 +19,8 @@ from simcrop_core.phantom.truth import LABELS, Phantom
 from simcrop_core.phantom.truth import Statement as PhantomStatement
 from simcrop_core.progress import Job
 
-# A phantom with a mass, an effusion and a hernia among its findings; no seed that any training uses.
-SYNTHETIC_SEED = 900_001
+# A phantom with a mass and a hernia among its findings; no seed that any training uses.
+SYNTHETIC_SEED = 900_037
 
 
 @dataclass(frozen=True, slots=True, eq=False)

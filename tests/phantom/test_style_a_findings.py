@@ -133,6 +133,6 @@ def test_findings_can_be_drawn_into_any_chest(chest):
 
 
 def test_two_findings_never_share_kind_and_lobe():
-    for seed in range(5):
+    for seed in range(3):
         named = [(f.kind, f.side, f.lobe, f.place, f.looks) for f in decide(seed, most_findings=30).findings]
         assert len(named) == len(set(named))

@@ -24,7 +24,7 @@ POINTING = ("positive", "uncertain", "comparison", "normal", "anatomy")
 
 @pytest.fixture(scope="module")
 def plans():
-    return [decide(seed, most_findings=9) for seed in range(40, 52)]
+    return [decide(seed, most_findings=9) for seed in range(40, 48)]
 
 
 def test_there_are_enough_sentences_of_every_polarity(plans):
@@ -118,7 +118,7 @@ def test_the_report_names_every_finding_and_ends_with_what_matters(plans):
         contrast = "without contrast" not in plan.report.technique and "contrast" in plan.report.technique.lower()
         contrast = contrast and "non-contrast" not in plan.report.technique.lower()
         assert contrast == (plan.body.contrast.phase != "none")
-    normal = [plan for plan in (decide(seed, most_findings=0) for seed in range(4)) if not plan.findings]
+    normal = [plan for plan in (decide(seed, most_findings=0) for seed in range(2)) if not plan.findings]
     assert normal
     assert all("ormal" in p.report.impression or "No significant" in p.report.impression for p in normal)
 

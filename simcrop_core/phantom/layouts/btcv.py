@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcrop_core.export.nifti import write_labelmap, write_volume
+from simcrop_core.models.config import BTCV_LABELS
 from simcrop_core.phantom.layouts.layout import Written
 from simcrop_core.phantom.layouts.orientation import oriented
 from simcrop_core.phantom.layouts.record import ScanRecord
@@ -22,22 +23,6 @@ from simcrop_core.phantom.layouts.settings import NOTICE, Settings
 from simcrop_core.phantom.layouts.tables import write_json_file
 from simcrop_core.phantom.truth import LABELS, Phantom
 
-ORGANS = (
-    "background",
-    "spleen",
-    "right kidney",
-    "left kidney",
-    "gallbladder",
-    "oesophagus",
-    "liver",
-    "stomach",
-    "aorta",
-    "inferior vena cava",
-    "portal and splenic veins",
-    "pancreas",
-    "right adrenal gland",
-    "left adrenal gland",
-)
 # Left-anterior-superior, unlike the other layouts, so that a reader that takes axes for granted is found out.
 AXES = "LAS"
 
@@ -57,7 +42,7 @@ def write_scan(folder: Path, scan: str, phantom: Phantom) -> Written:
     voxels, affine = oriented(phantom.image, phantom.affine, AXES)
     write_volume(image, voxels, affine, description=NOTICE)
     organs = oriented(_organs(phantom), phantom.affine, AXES)[0]
-    write_labelmap(labels, organs, affine, dict(enumerate(ORGANS)), description=NOTICE)
+    write_labelmap(labels, organs, affine, dict(enumerate(BTCV_LABELS)), description=NOTICE)
     return Written([image, labels])
 
 
@@ -81,7 +66,7 @@ def write_tables(folder: Path, settings: Settings, records: Sequence[ScanRecord]
         "description": NOTICE,
         "tensorImageSize": "3D",
         "modality": {"0": "CT"},
-        "labels": {str(value): name for value, name in enumerate(ORGANS)},
+        "labels": {str(value): name for value, name in enumerate(BTCV_LABELS)},
         "numTraining": len(lists["training"]),
         "numTest": 0,
         **lists,
@@ -95,7 +80,7 @@ def _organs(phantom: Phantom) -> NDArray[np.uint8]:
     """The organs by their label, and those that only a sentence names by its mask."""
     organs = np.zeros(phantom.labels.shape, dtype=np.uint8)
     named = {s.topic: s.voxels for s in phantom.statements if s.polarity == "anatomy"}
-    for value, name in enumerate(ORGANS[1:], start=1):
+    for value, name in enumerate(BTCV_LABELS[1:], start=1):
         if name in LABELS:
             organs[phantom.labels == LABELS.index(name)] = value
         elif name in named:

@@ -27,8 +27,10 @@ def draw_wall(a: Anatomy, body: Body, scaffold: Scaffold, texture: Field) -> Non
     a.image[strands] += 45
     lean = trunk & (shell < scaffold.muscle) & (skin > 2)
     np.copyto(a.image, rng.uniform(42, 60) - 16 * (1 - body.muscle) + 9 * texture, where=lean)
-    planes = lean & ((np.abs(shell - 11) < 1.1) | (np.abs(shell - 23) < 1.4)) & (texture > -0.7)
-    a.image[planes] = -55
+    at = np.flatnonzero(lean)
+    deep, side = shell.ravel()[at], (a.space.y.ravel()[at] > -60) | (np.abs(a.space.x.ravel()[at]) > 75)
+    planes = ((np.abs(deep - 11) < 1.1) | (np.abs(deep - 23) < 1.4)) & side & (texture.ravel()[at] > -0.7)
+    a.image.ravel()[at[planes]] = -55
     _breasts(a, body, scaffold, texture, rng)
     _arms(a, body)
     a.image[trunk & (skin < 2.2)] = 5

@@ -70,14 +70,23 @@ def choose(a: Anatomy, rng: np.random.Generator, kind: str, lobe: int, in_lung: 
 
 
 def spot(a: Anatomy, rng: np.random.Generator, region: Mask, lobe: int) -> Points | None:
-    """A random point (body mm) of a region of one lobe's side, the same at any resolution but for its edge."""
+    """A random point (3,) in body mm of a region of one lobe's side; None where there is none."""
+    found = spots(a, rng, region, lobe, 1)
+    return found[0] if len(found) else None
+
+
+def spots(a: Anatomy, rng: np.random.Generator, region: Mask, lobe: int, count: int) -> Points:
+    """Up to `count` random points (n, 3) of a region of one lobe's side, the same at any resolution but at its edge.
+
+    In body mm.
+    """
     side = -1 if lobe <= 2 else 1
-    points = rng.uniform([0, -95, -150], [134, 95, 118], (600, 3)) * [side, 1, 1]
+    points = rng.uniform([0, -95, -150], [134, 95, 118], (500 + 50 * count, 3)) * [side, 1, 1]
     at = np.rint(a.space.to_grid(points) / a.grid.spacing_mm + (np.array(a.grid.shape) - 1) / 2).astype(int)
     index = np.clip(at, 0, np.array(a.grid.shape) - 1)
     inside = region[index[:, 0], index[:, 1], index[:, 2]] & (index == at).all(1)
-    found: Points = points[inside]
-    return found[0] if len(found) else None
+    found: Points = points[inside][:count]
+    return found
 
 
 def place_of(a: Anatomy, lobe: int, centre: Points) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from simcrop_core.phantom.style_a import tubes
 from simcrop_core.phantom.style_a.anatomy import Anatomy
-from simcrop_core.phantom.style_a.choose import spot
+from simcrop_core.phantom.style_a.choose import spots
 from simcrop_core.phantom.style_a.finding import Finding
 from simcrop_core.phantom.style_a.lesions import patchy
 from simcrop_core.phantom.style_a.space import Mask, smooth_noise
@@ -24,9 +24,9 @@ def draw_emphysema(a: Anatomy, f: Finding) -> Mask:
         field = 0.8 * field + 0.9 * smooth_noise(rng, 26, a.grid)
     if f.looks == "paraseptal":
         field += np.clip(1.2 - a.depth / 12, -1, 1)
-    least = {"mild": 1.25, "moderate": 0.85}.get(f.severity, 0.4)
+    least = {"mild": 1.25, "moderate": 0.8}.get(f.severity, 0.25)
     holes = lung & (field > least) & (a.image < -600)
-    a.image[lung] -= {"mild": 8.0, "moderate": 16.0}.get(f.severity, 30.0)
+    a.image[lung] -= {"mild": 8.0, "moderate": 18.0}.get(f.severity, 34.0)
     a.image[holes] = np.float32(rng.uniform(-995, -965))
     return lung
 
@@ -65,7 +65,7 @@ def draw_septal_thickening(a: Anatomy, f: Finding) -> Mask:
         ragged = a.depth / 26 + 0.3 * smooth_noise(rng, 20, a.grid) - np.clip(-a.space.z / 200, -0.3, 0.4)
         cover = np.clip((1 - ragged) * 4, 0, 1) * a.lung()
     net = np.minimum(np.abs(smooth_noise(rng, 46, a.grid, box)), np.abs(smooth_noise(rng, 40, a.grid, box)))
-    a.image[box] += cover * np.clip((0.2 - net) / 0.08, 0, 1) * np.float32(rise)
+    a.image[box] += cover * np.clip((0.28 - net) / 0.1, 0, 1) * np.float32(rise)
     mask = np.zeros(a.grid.shape, dtype=bool)
     mask[box] = cover > 0.5
     return mask
@@ -79,14 +79,13 @@ def _extent(a: Anatomy, f: Finding) -> Mask:
 
 def _bronchi(a: Anatomy, f: Finding, width: float, wall: float, wall_hu: float) -> Mask:
     """Trees of bronchi about the finding's centre, or in every lobe."""
-    mask = np.zeros(a.grid.shape, dtype=bool)
-    rng = f.stream()
+    rng, whole = f.stream(), _extent(a, f)
     lobes = [f.lobe_index] if f.lobe else [i for i in range(1, len(LOBES)) if (a.lobes == i).any()]
+    lumen: list[tubes.Tube] = []
+    walls: list[tubes.Tube] = []
     for lobe in lobes:
-        lung = (a.lobes == lobe) & a.lung()
-        inner = lung & (a.depth > 8)
-        targets = [spot(a, rng, inner, lobe) for _ in range(7)]
-        ends = np.array([t for t in targets if t is not None])
+        inner = (a.lobes == lobe) & (a.depth > 8)
+        ends = spots(a, rng, inner, lobe, 7)
         if len(ends) < 2:
             continue
         if f.lobe:
@@ -94,8 +93,9 @@ def _bronchi(a: Anatomy, f: Finding, width: float, wall: float, wall_hu: float) 
         hilum = np.array([-42.0 if lobe <= 2 else 42.0, -14.0, 12.0])
         start = hilum + (ends.mean(0) - hilum) * 0.3
         tree = tubes.grow_tree(rng, start, ends, width, width * 0.5)
-        walls = [replace(t, radius=t.radius + wall, end_radius=t.end_radius + wall) for t in tree]
-        tubes.paint(a.image, a.space, walls, wall_hu, within=lung, lighter_only=True)
-        tubes.paint(a.image, a.space, tree, -975, within=lung)
-        mask |= tubes.inside(a.space, walls) & lung
+        lumen += tree
+        walls += [replace(t, radius=t.radius + wall, end_radius=t.end_radius + wall) for t in tree]
+    tubes.paint(a.image, a.space, walls, wall_hu, within=whole, lighter_only=True)
+    tubes.paint(a.image, a.space, lumen, -975, within=whole)
+    mask: Mask = tubes.inside(a.space, walls) & whole
     return mask

@@ -43,7 +43,12 @@ ELSEWHERE: dict[str, Drawer] = {
 KINDS = (*IN_LUNG, *IN_LUNG, "mass", "mass", "nodule", "nodule", *(k for k in ELSEWHERE if k != "cardiomegaly"))
 # Drawn smaller than this (mm³) a finding is no finding.
 _LEAST_MM3 = 60.0
+# A mass fills at least this share of its diameter's cube: fissure and pleura may cut off no more.
+_MASS_SHARE = 0.2
 _FOCAL = ("nodule", "coronary calcification", "arterial calcification", "fibrotic band", "medical device")
+# Label of the organ whose wall holds them, and how much of it (mm³) must be seen.
+_IN_WALL_OF = {"arterial calcification": 5, "coronary calcification": 4}
+_LEAST_ORGAN_MM3 = 60_000.0
 # What changes a whole lobe or the pleura comes before what it would erase.
 _ORDER = (
     "emphysema",
@@ -70,20 +75,27 @@ def choose_findings(
     for kind, lobe in wanted:
         if kind in ELSEWHERE and kind not in ("pleural effusion", "pneumothorax") and "body" not in a.regions:
             continue
+        organ = _IN_WALL_OF.get(kind)
+        if organ is not None and np.count_nonzero(a.labels == organ) * a.grid.voxel_mm3 < _LEAST_ORGAN_MM3:
+            continue
         f = choose(a, rng, kind, lobe, kind in IN_LUNG)
         if f is None or any(_same(f, g) for g in found):
             continue
         mask = draw_finding(a, f)
-        seen = np.count_nonzero(mask & within) if within is not None else np.count_nonzero(mask)
-        large = mask.any() and 2 * seen >= np.count_nonzero(mask) and seen * a.grid.voxel_mm3 >= _LEAST_MM3
-        if large or (kind in _FOCAL and 2 * seen >= np.count_nonzero(mask)):
+        voxels = np.count_nonzero(mask)
+        seen = np.count_nonzero(mask & within) if within is not None else voxels
+        least = _MASS_SHARE * f.size_mm**3 if kind == "mass" else _LEAST_MM3
+        if 2 * seen >= voxels and (seen * a.grid.voxel_mm3 >= least or kind in _FOCAL):
             found.append(f)
     return found
 
 
 def draw_finding(a: Anatomy, f: Finding) -> Mask:
     """Draw a finding into the image and the labels; the voxels it covers."""
-    return (IN_LUNG.get(f.kind) or ELSEWHERE[f.kind])(a, f)
+    mask = (IN_LUNG.get(f.kind) or ELSEWHERE[f.kind])(a, f)
+    if f.lobe and f.kind in _FOCAL and not mask.any():  # finer than the grid's voxels
+        mask[a.space.voxel_at(f.centre)] = True
+    return mask
 
 
 def draw_findings(a: Anatomy, rng: np.random.Generator, count: int, kinds: Sequence[str] = KINDS) -> list[Drawn]:

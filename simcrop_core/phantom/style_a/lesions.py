@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from simcrop_core.phantom.style_a import tubes
 from simcrop_core.phantom.style_a.anatomy import Anatomy
-from simcrop_core.phantom.style_a.choose import quantile, spot
+from simcrop_core.phantom.style_a.choose import quantile, spots
 from simcrop_core.phantom.style_a.finding import Finding
 from simcrop_core.phantom.style_a.space import Box, Field, Mask, roundness, smooth_noise
 from simcrop_core.phantom.truth import LOBES
@@ -24,10 +24,8 @@ def draw_nodule(a: Anatomy, f: Finding) -> Mask:
     mask = _lesion(a, f, rng, f.centre, f.reach, hu)
     if f.several:
         region = (a.lobes == f.lobe_index) & (a.depth > 3)
-        for _ in range(int(rng.integers(2, 6))):
-            centre, radius = spot(a, rng, region, f.lobe_index), f.reach * rng.uniform(0.55, 0.95)
-            if centre is not None:
-                mask |= _lesion(a, f, rng, centre, radius, hu)
+        for centre in spots(a, rng, region, f.lobe_index, int(rng.integers(2, 6))):
+            mask |= _lesion(a, f, rng, centre, f.reach * rng.uniform(0.55, 0.95), hu)
     return mask
 
 
@@ -85,8 +83,8 @@ def draw_band(a: Anatomy, f: Finding) -> Mask:
     rng = f.stream()
     lung = (a.lobes == f.lobe_index) & a.lung()
     strands: list[tubes.Tube] = []
-    for _ in range(int(rng.integers(1, 3))):
-        start = np.array(f.centre) + rng.normal(0, 4, 3)
+    for number in range(int(rng.integers(1, 3))):
+        start = np.array(f.centre) + number * rng.normal(0, 4, 3)
         end = start + rng.normal(0, 1, 3) * [12, 12, 10] + np.array([-np.sign(start[0]) * 16, 0, 0])
         middle = (start + end) / 2 + rng.normal(0, 3, 3)
         strands += tubes.polyline([start.tolist(), middle.tolist(), end.tolist()], rng.uniform(1.2, 2.2))

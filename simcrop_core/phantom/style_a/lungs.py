@@ -19,34 +19,35 @@ _LOBE_FORKS = {
     4: (42.0, -6.0, -4.0),
     5: (42.0, -26.0, -8.0),
 }
+_LUL, _LLL, _RUL, _RML, _RLL = (np.uint8(i) for i in range(1, 6))
 
 
 def draw_lungs(a: Anatomy, body: Body, scaffold: Scaffold, texture: Field) -> None:
     """Parenchyma that is denser where it hangs lower, its lobes, and the fissures between them."""
     rng = body.stream("lungs")
-    s = a.space
     air = -872 + 1.1 * body.breath_mm + rng.normal(0, 14) - 0.35 * max(body.age - 40, 0)
-    gradient = rng.uniform(0.05, 0.55)
-    patches = 9 * smooth_noise(rng, 24, a.grid)
-    lung_hu = np.float32(air) - np.float32(gradient) * s.y + 13 * texture + patches
-    left, right = scaffold.left > 0, scaffold.right > 0
-    left &= ~right
-    for mask, label in ((left, 1), (right, 2)):
-        np.copyto(a.image, lung_hu, where=mask)
-        a.labels[mask] = label
-    behind = scaffold.oblique < 0
-    a.lobes[left] = np.where(behind[left], 2, 1)
-    a.lobes[right] = np.where(behind[right], 5, np.where(scaffold.horizontal[right] > 0, 3, 4))
+    gradient, dense = rng.uniform([0.05, 50], [0.55, 150])
+    box = a.space.box([-140, -108, -165], [140, 105, 128])
+    x, y, tex, image = a.space.x[box], a.space.y[box], texture[box], a.image[box]
+    oblique, lung = scaffold.oblique[box], scaffold.lung[box] > 0
+    patches = np.float32(9) * smooth_noise(rng, 24, a.grid, box)
+    np.copyto(image, np.float32(air) - np.float32(gradient) * y + 13 * tex + patches, where=lung)
+    right, behind = lung & (x > 0), oblique < 0
+    slope, offset = scaffold.horizontal
+    horizontal = oblique + np.float32(slope) * y + np.float32(offset)
+    lobes = np.where(right, np.where(behind, _RLL, np.where(horizontal > 0, _RUL, _RML)), np.where(behind, _LLL, _LUL))
+    np.copyto(a.lobes[box], lobes, where=lung)
+    np.copyto(a.labels[box], np.where(right, np.uint8(2), np.uint8(1)), where=lung)
     thin = np.float32(0.9 if a.grid.spacing_mm[2] < 2.5 else 1.3)
-    fissure = (left | right) & (np.abs(scaffold.oblique) < thin * 1.3)
-    fissure |= right & ~behind & (np.abs(scaffold.horizontal) < thin)
-    fissure &= texture > -1.2
-    a.image[fissure] += rng.uniform(50, 150)
+    fissure = lung & (np.abs(oblique) < thin * 1.3)
+    fissure |= right & ~behind & (np.abs(horizontal) < thin)
+    fissure &= tex > -1.2
+    image[fissure] += np.float32(dense)
     cavity = (a.depth > 1.4) & (a.above > 0) & (a.labels == 0)
     np.copyto(a.image, -92 + 18 * texture, where=cavity)
-    a.regions["mediastinum"] = cavity & (s.z > -40) & (np.abs(s.x) < 50) & (s.z < 112)
+    a.regions["mediastinum"] = cavity & (a.space.z > -40) & (np.abs(a.space.x) < 50) & (a.space.z < 112)
     for side, name in ((-1, "left hilum"), (1, "right hilum")):
-        a.regions[name] = ellipsoid(s, (side * 44, -14, 15), (16, 18, 24))
+        a.regions[name] = ellipsoid(a.space, (side * 44, -14, 15), (16, 18, 24))
 
 
 def draw_airways(a: Anatomy, body: Body) -> None:
@@ -84,7 +85,7 @@ def draw_airways(a: Anatomy, body: Body) -> None:
 def draw_lung_vessels(a: Anatomy, body: Body) -> None:
     """Pulmonary arteries and veins from each hilum to near the pleura of every lobe."""
     lung = a.lung()
-    for kind, iodine, many in (("arteries", body.contrast.veins, 230), ("veins", body.contrast.arteries, 160)):
+    for kind, iodine, many in (("arteries", body.contrast.veins, 200), ("veins", body.contrast.arteries, 140)):
         rng = body.stream(kind)
         for lobe in range(1, 6):
             side = -1 if lobe <= 2 else 1

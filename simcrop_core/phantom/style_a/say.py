@@ -23,6 +23,16 @@ _ALIKE = (
     {"bronchiectasis", "peribronchial thickening"},
     {"arterial calcification", "coronary calcification"},
 )
+# Denied together.
+_TOGETHER = (
+    ("pleural effusion", "pneumothorax"),
+    ("nodule", "mass", "consolidation", "ground-glass opacity", "atelectasis"),
+    ("bronchiectasis", "peribronchial thickening", "emphysema", "mosaic attenuation"),
+    ("septal thickening", "fibrotic band", "emphysema", "ground-glass opacity"),
+    ("pericardial effusion", "cardiomegaly", "lymphadenopathy"),
+    ("arterial calcification", "coronary calcification"),
+    ("hiatal hernia", "lymphadenopathy"),
+)
 _LEAST_REGION_MM3 = 2000.0
 
 
@@ -173,8 +183,11 @@ def _denied(chosen: Sequence[Finding], rng: np.random.Generator) -> list[Said]:
     free = [kind for kind in (*IN_LUNG, *ELSEWHERE) if not clashes(chosen, kind, "", "")]
     said: list[Said] = []
     for i in range(10 if free else 0):
-        count = min(len(free), (1, 1, 1, 2, 1, 1, 3, 2, 1, 1)[i])
-        kinds = [str(kind) for kind in rng.choice(free, count, replace=False)]
+        kinds = [str(rng.choice(free))]
+        groups = [group for group in _TOGETHER if kinds[0] in group]
+        if groups and i % 3 == 0:
+            rest = [k for k in groups[int(rng.integers(len(groups)))] if k in free and k != kinds[0]]
+            kinds += [str(k) for k in rng.permutation(rest)[: 1 + i % 2]]
         said.append(Said(sentences.negated(kinds, rng), "negated", kinds[0]))
     return said
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,30 +17,29 @@ class Scaffold:
     """Distances (mm) of every voxel of a grid.
 
     Attributes:
+        horizontal: (slope, offset): slope × body y + offset + `oblique` is above the horizontal one.
         skin: below the skin; negative outside the body.
         depth: below the pleura of the chest wall; negative outside the rib cage.
         above: above the diaphragm.
-        left: inside the left lung's surface.
-        right: inside the right lung's surface.
+        lung: inside the surface of either lung, which lie to both sides of the midline.
         oblique: above the oblique fissures.
-        horizontal: above the right lung's horizontal fissure.
         muscle: how thick muscle lies on the rib cage.
     """
 
+    horizontal: tuple[float, float]
     skin: Field
     depth: Field
     above: Field
-    left: Field
-    right: Field
+    lung: Field
     oblique: Field
-    horizontal: Field
     muscle: Field
 
     def on(self, grid: Grid) -> Scaffold:
         """The same surfaces, worked out on `PLAN`, on another grid."""
         if grid == PLAN:
             return self
-        return Scaffold(**{f.name: resampled(getattr(self, f.name), PLAN, grid) for f in fields(self)})
+        surfaces = (self.skin, self.depth, self.above, self.lung, self.oblique, self.muscle)
+        return Scaffold(self.horizontal, *(resampled(field, PLAN, grid) for field in surfaces))
 
 
 def draw_scaffold(body: Body) -> Scaffold:
@@ -48,14 +47,13 @@ def draw_scaffold(body: Body) -> Scaffold:
     space = body_space(PLAN, body.matrix, body.offset, body.warp)
     rng = body.stream("scaffold")
     depth, above = _cavity(space, body), _above_diaphragm(space, body, rng)
-    left, right = _lungs(space, depth, above, rng)
+    lung = _lungs(space, depth, above, rng)
     bumps = 4 * smooth_noise(rng, 8, PLAN)
-    oblique = space.z + rng.uniform(0.9, 1.25) * (space.y + rng.uniform(8, 20)) + bumps
-    horizontal = space.z - rng.uniform(-8, 14) + 0.12 * space.y + bumps
+    steep, back, level = (float(v) for v in rng.uniform([0.9, 8, -8], [1.25, 20, 14]))
+    oblique = space.z + steep * (space.y + back) + bumps
     skin = _skin(space, body, rng)
-    return Scaffold(
-        *(f.astype(np.float32) for f in (skin, depth, above, left, right, oblique, horizontal, _muscle(space, body)))
-    )
+    surfaces = (f.astype(np.float32) for f in (skin, depth, above, lung, oblique, _muscle(space, body)))
+    return Scaffold((0.12 - steep, -steep * back - level), *surfaces)
 
 
 def cage_point(body: Body, angle: float, z: float, outside_mm: float) -> list[float]:
@@ -114,7 +112,7 @@ def _above_diaphragm(space: Space, body: Body, rng: np.random.Generator) -> Fiel
     return above
 
 
-def _lungs(space: Space, depth: Field, above: Field, rng: np.random.Generator) -> tuple[Field, Field]:
+def _lungs(space: Space, depth: Field, above: Field, rng: np.random.Generator) -> Field:
     """Both lungs inside the cavity, above the diaphragm, beside the mediastinum and the spine."""
     x, y, z = space.x, space.y, space.z
     apex = 119 - 45 * ((np.abs(x) - 55) / 56) ** 2 - 22 * ((y + 14) / 70) ** 2 - z
@@ -127,7 +125,8 @@ def _lungs(space: Space, depth: Field, above: Field, rng: np.random.Generator) -
     middle = middle + 2 * smooth_noise(rng, 9, PLAN)
     spine = (np.hypot(x / 23, (y + 62 - 14 * ((z + 20) / 130) ** 2) / 21) - 1) * 22
     common = np.minimum(np.minimum(depth - 1.4, above), np.minimum(apex, spine))
-    return np.minimum(common, -x - middle), np.minimum(common, x - middle)
+    lung: Field = np.minimum(common, np.abs(x) - middle)
+    return lung
 
 
 def _skin(space: Space, body: Body, rng: np.random.Generator) -> Field:

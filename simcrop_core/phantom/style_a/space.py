@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -91,12 +92,12 @@ class Space:
         """Grid mm per body mm."""
         return float(np.cbrt(1 / np.linalg.det(self.matrix)))
 
-    def to_grid(self, body_mm: Points) -> Points:
+    def to_grid(self, body_mm: Points, steps: int = 2) -> Points:
         """Grid mm about the centre, (n, 3), of points (n, 3) of the standard body, by fixed-point iteration."""
         inverse = np.linalg.inv(self.matrix)
         found = (body_mm - self.offset) @ inverse.T
         last = self.warp.shape[1] - 1
-        for _ in range(2):
+        for _ in range(steps):
             knots = np.clip(found / SPAN_MM + 0.5, 0, 1) * last
             moved = [map_coordinates(w, knots.T, order=3, prefilter=False, mode="nearest") for w in self.warp]
             found = (body_mm - self.offset - np.stack(moved, -1)) @ inverse.T
@@ -105,12 +106,12 @@ class Space:
     def box(self, low: ArrayLike, high: ArrayLike, margin_mm: float = 12.0) -> Box:
         """The voxels that may lie between two corners of the standard body (mm)."""
         corners = np.stack(np.meshgrid(*np.stack([low, high], -1), indexing="ij"), -1).reshape(-1, 3)
-        at = self.to_grid(corners.astype(np.float64))
+        at = self.to_grid(corners.astype(np.float64), steps=1)
         return self.grid.box(at.min(0) - margin_mm, at.max(0) + margin_mm)
 
     def box_around(self, centre: ArrayLike, reach_mm: float) -> Box:
         """The voxels within `reach_mm` of a point of the standard body."""
-        at = self.to_grid(np.asarray(centre, dtype=np.float64)[None])[0]
+        at = self.to_grid(np.asarray(centre, dtype=np.float64)[None], steps=1)[0]
         reach = reach_mm * self.scale * 1.25 + 6
         return self.grid.box(at - reach, at + reach)
 
@@ -153,13 +154,14 @@ def roundness(space: Space, box: Box, centre: ArrayLike, radii: ArrayLike, *, le
 
 def smooth_noise(rng: np.random.Generator, knots: int, grid: Grid, box: Box = WHOLE) -> Field:
     """A smooth random field, about standard normal, of features about `SPAN_MM` / `knots` wide."""
-    return spread(rng.normal(0, 3.0, (knots, knots, knots)), grid, box)
+    values = rng.standard_normal((knots, knots, knots), dtype=np.float32)
+    return spread(3 * values, grid, box)
 
 
-def spread(knots: Points, grid: Grid, box: Box = WHOLE) -> Field:
+def spread(knots: NDArray[np.floating[Any]], grid: Grid, box: Box = WHOLE) -> Field:
     """Spread values at knots over a box of a grid as a cubic B-spline."""
     weights = [_spline_weights(n, grid, axis)[box[axis]] for axis, n in enumerate(knots.shape)]
-    return _along_axes(knots.astype(np.float32), weights)
+    return _along_axes(knots.astype(np.float32, copy=False), weights)
 
 
 def resampled(field: Field, source: Grid, target: Grid) -> Field:

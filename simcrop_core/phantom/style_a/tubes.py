@@ -88,7 +88,9 @@ def paint(
         lighter_only: only ever raise the image (vessels crossing denser tissue leave it).
     """
     for box, distance in _distances(space, tubes):
-        cover = np.minimum(np.maximum(0.5 + distance * _PER_EDGE, 0), 1)
+        cover = distance * _PER_EDGE
+        cover += np.float32(0.5)
+        np.minimum(np.maximum(cover, 0, out=cover), 1, out=cover)
         if within is not None:
             cover *= within[box]
         change = cover * (np.float32(hu) - image[box])
@@ -123,8 +125,19 @@ def _distances(space: Space, tubes: Sequence[Tube]) -> Iterator[tuple[Box, Field
         (x0, y0, z0), (x1, y1, z1) = low[i].tolist(), high[i].tolist()
         a, d = starts[i].astype(np.float32), along_mm[i].astype(np.float32)
         x, y, z = gx[x0:x1] - a[0], gy[:, y0:y1] - a[1], gz[:, :, z0:z1] - a[2]
-        along = (x * d[0] + y * d[1] + z * d[2]) / np.float32(squared[i])
-        along = np.minimum(np.maximum(along, 0), 1)
-        away = np.sqrt((x - along * d[0]) ** 2 + (y - along * d[1]) ** 2 + (z - along * d[2]) ** 2)
+        length = np.float32(squared[i])
+        onto = (x * d[0] + y * d[1]) + z * d[2]
+        along = onto / length
+        np.minimum(along, 1, out=along)
+        np.maximum(along, 0, out=along)
+        # |p - t d|² = |p|² - t (2 p·d - t |d|²)
+        onto *= 2
+        onto -= along * length
+        onto *= -along
+        onto += (x * x + y * y) + z * z
+        np.sqrt(np.maximum(onto, 0, out=onto), out=onto)
         ra, rb = radii[i].astype(np.float32)
-        yield (slice(x0, x1), slice(y0, y1), slice(z0, z1)), ra + along * (rb - ra) - away
+        along *= rb - ra
+        along += ra
+        along -= onto
+        yield (slice(x0, x1), slice(y0, y1), slice(z0, z1)), along

@@ -221,7 +221,8 @@ class Grounding:
 def _chosen(truths: Sequence[Truth], most: tuple[int, int, int], rng: np.random.Generator) -> list[Truth]:
     chosen: list[Truth] = []
     for names, count in zip((POINTING, _NOWHERE, _REGIONS), most, strict=True):
-        group = [t for t in truths if t.polarity in names]
+        # A finding beyond the field of view has a sentence and no place.
+        group = [t for t in truths if t.polarity in names and (t.cells.size > 0) == (names != _NOWHERE)]
         chosen += [group[i] for i in rng.permutation(len(group))[:count]]
     assert chosen, "every scan has a sentence"
     return chosen

@@ -208,7 +208,7 @@ _GRADES: dict[str, tuple[str, ...]] = {
     "large": ("large", "massive", "extensive"),
 }
 # Names with one of these words are not used to deny.
-_SPECIAL = frozenset({"large", "increased", "herniation", "material", "area", "collection"})
+_SPECIAL = frozenset({"free", "large", "increased", "herniation", "material", "area", "collection"})
 _VOWELS = "aeiou"
 
 
@@ -226,6 +226,13 @@ class Name:
             return ""
         spelled = self.words.startswith(("ICD", "LLL"))
         return "an " if spelled or self.words[0].lower() in _VOWELS else "a "
+
+    def bare(self) -> Name:
+        """Without a word that says how many."""
+        for quantity in ("multiple ", "several ", "a few "):
+            if self.words.startswith(quantity):
+                return Name(self.words.removeprefix(quantity), self.count)
+        return self
 
     @property
     def plural(self) -> bool:

@@ -44,12 +44,12 @@ _SHORT_SIZED = ("{short} {n}, {size} mm.", "{short}: {size} mm {n}.", "{n}, {sho
 _UNCERTAIN = (
     "Possible {n} {at}.",
     "{a}{n} {be} suspected {at}.",
-    "The appearance {at} is suspicious for {n}.",
-    "Changes {at} may represent {n}.",
+    "The appearance {at} is suspicious for {a}{n}.",
+    "Changes {at} may represent {a}{n}.",
     "{n} cannot be excluded {at}.",
     "Questionable {n} {at}.",
     "Probable {n} {at}.",
-    "The changes {at} are suggestive of {n}.",
+    "The changes {at} are suggestive of {a}{n}.",
     "There may be {a}{n} {at}.",
     "Suspected {n} {at}.",
     "?{n} {at}.",
@@ -83,14 +83,18 @@ _NEGATED_TWO = (
     "No evidence of {n} or {m}.",
 )
 _NEGATED_THREE = ("No {n}, {m} or {o}.", "There is no {n}, {m} or {o}.", "No {n}, {m} or {o} is seen.")
-_COMPARISON = (
+_UNCHANGED = (
     "{the}{n} {at} {be} unchanged from the previous examination.",
     "{the}{n} {at} {be} stable compared with the prior CT.",
     "In comparison with the previous examination, {the}{n} {at} {has} not changed.",
     "{the}{n} {at} {was} also present in the earlier examination.",
+)
+_CHANGED = (
     "Compared to the previous CT, {the}{n} {at} {has} increased.",
     "{the}{n} {at} {has} regressed since the previous examination.",
 )
+# What neither grows nor goes between two scans.
+_LASTING = ("medical device", "arterial calcification", "coronary calcification", "fibrotic band", "hiatal hernia")
 _FOCAL = ("nodule", "mass", "lymphadenopathy")
 
 
@@ -106,12 +110,14 @@ def positive(f: Finding, rng: np.random.Generator) -> str:
 
 def uncertain(f: Finding, rng: np.random.Generator) -> str:
     """A sentence that says the finding may be there."""
-    return _fill(str(rng.choice(_UNCERTAIN)), name_of(f, rng, plain=rng.random() < 0.7), where(f, rng), "", 0)
+    name = name_of(f, rng, plain=rng.random() < 0.7).bare()
+    return _fill(str(rng.choice(_UNCERTAIN)), name, where(f, rng), "", 0)
 
 
 def comparison(f: Finding, rng: np.random.Generator) -> str:
     """A sentence that sets the finding beside an earlier scan."""
-    return _fill(str(rng.choice(_COMPARISON)), name_of(f, rng, plain=True), where(f, rng), "", 0)
+    templates = _UNCHANGED if f.kind in _LASTING else (*_UNCHANGED, *_CHANGED)
+    return _fill(str(rng.choice(templates)), name_of(f, rng, plain=True).bare(), where(f, rng), "", 0)
 
 
 def negated(kinds: Sequence[str], rng: np.random.Generator) -> str:
@@ -133,10 +139,8 @@ _MIDLINE_KINDS = (
 
 def _fill(template: str, name: Name, at: str, short: str, size_mm: float) -> str:
     size = max(1, round(size_mm))
-    several = name.words.startswith(("multiple ", "several ", "a few ")) and "{the}" in template
-    words = name.words.split(" ", 2 if name.words.startswith("a few") else 1)[-1] if several else name.words
     text = template.format(
-        n=words,
+        n=name.words,
         a=name.article,
         the="the ",
         at=at,
