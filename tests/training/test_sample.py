@@ -19,12 +19,22 @@ def test_a_stored_sample_is_the_phantom(phantom_folder):
 
 def test_augmentation_moves_the_truth_with_the_image(phantom_folder):
     sample = load_sample(sample_paths([phantom_folder])[1])
-    quiet = Augmentation(cut_rate=0.0, gain=0.0, offset_hu=0.0, noise_hu=0.0, blur_rate=0.0)
+    quiet = Augmentation(cut_rate=0.0, densities=0.0, noise_hu=0.0, blur_rate=0.0, kernel=0.0)
     moved = augmented(sample, quiet, np.random.default_rng(4))
     assert not np.array_equal(moved.image, sample.image)
     liver = next(t for t in moved.truths if t.topic == "liver")
     drawn = (moved.labels == 6).reshape(CELLS[0], 4, CELLS[1], 4, CELLS[2], 2).sum((1, 3, 5))
     assert np.array_equal(np.flatnonzero(drawn), np.sort(liver.cells))
+
+
+def test_densities_move_but_denser_tissue_stays_denser(phantom_folder):
+    sample = load_sample(sample_paths([phantom_folder])[0])
+    moving = Augmentation(shift_cells=(0, 0, 0), cut_rate=0.0, densities=1.0, noise_hu=0.0, blur_rate=0.0, kernel=0.0)
+    moved = augmented(sample, moving, np.random.default_rng(3))
+    order = np.argsort(sample.image, axis=None, kind="stable")
+    assert (np.diff(moved.image.ravel()[order].astype(int)) >= 0).all()
+    lung = sample.labels == 1
+    assert 3 < abs(moved.image[lung].mean() - sample.image[lung].mean()) < 200
 
 
 def test_augmentation_is_a_function_of_its_random_numbers(phantom_folder):

@@ -1,4 +1,4 @@
-"""Cheap changes of a frame while training: shift, density, noise, blur, a shorter field of view. Never a flip."""
+"""Cheap changes of a frame while training: shift, densities, kernel, noise, a shorter field of view. Never a flip."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from simcrop_training.data.sample import CELL, CELLS, Sample, Truth
 
 _AIR = -1000
 _NOISE = np.random.default_rng(0).standard_normal(1 << 23).astype(np.float16)
+_LOWEST, _HIGHEST = -1024, 3071
+# How far the density of each tissue may move, HU: air, lung, its dense parts, fat, muscle and blood, contrast, bone.
+_TISSUE_HU = np.array([_LOWEST, -1000.0, -850.0, -500.0, -100.0, 50.0, 250.0, 1200.0, _HIGHEST])
+_SPREAD_HU = np.array([0.0, 8.0, 35.0, 60.0, 20.0, 15.0, 60.0, 150.0, 0.0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +24,18 @@ class Augmentation:
     Attributes:
         shift_cells: largest shift along each axis, in cells of 6 mm.
         cut_rate: share of frames whose field of view is cut short at one end.
-        gain: spread of the factor on HU + 1000.
-        offset_hu: spread of the offset.
+        densities: how far tissues' densities move, each on its own, as a factor on what is usual between scanners.
         noise_hu: largest noise added.
         blur_rate: share of frames averaged over neighbouring slices.
+        kernel: largest share of in-plane blur (a soft kernel) or of its opposite (a sharp one).
     """
 
     shift_cells: tuple[int, int, int] = (4, 4, 5)
     cut_rate: float = 0.25
-    gain: float = 0.04
-    offset_hu: float = 15.0
-    noise_hu: float = 40.0
+    densities: float = 1.0
+    noise_hu: float = 50.0
     blur_rate: float = 0.3
+    kernel: float = 0.6
 
 
 def augmented(sample: Sample, how: Augmentation, rng: np.random.Generator) -> Sample:
@@ -74,13 +78,24 @@ def _moved(truth: Truth, shift: NDArray[np.int64], low: NDArray[np.int64], high:
 
 
 def _densities(image: NDArray[np.int16], how: Augmentation, rng: np.random.Generator) -> NDArray[np.int16]:
-    values = image.astype(np.float32)
+    values = np.take(_curve(how.densities, rng), image - _LOWEST)
     if rng.random() < how.blur_rate:
         values[:, :, 1:-1] = 0.25 * values[:, :, :-2] + 0.5 * values[:, :, 1:-1] + 0.25 * values[:, :, 2:]
-    values += 1000
-    values *= np.float32(1 + rng.normal(0, how.gain))
-    values += np.float32(rng.normal(0, how.offset_hu) - 1000)
+    blur = np.float32(rng.uniform(-how.kernel, how.kernel))
+    for axis in (0, 1):
+        inner, before, after = (_along(axis, part) for part in (slice(1, -1), slice(-2), slice(2, None)))
+        values[inner] += blur / 2 * ((values[before] + values[after]) / 2 - values[inner])
     start = int(rng.integers(0, _NOISE.size - values.size))
     values += np.float32(rng.uniform(0, how.noise_hu)) * _NOISE[start : start + values.size].reshape(values.shape)
-    changed: NDArray[np.int16] = np.clip(values, -1024, 3071).astype(np.int16)
+    changed: NDArray[np.int16] = np.clip(values, _LOWEST, _HIGHEST).astype(np.int16)
     return changed
+
+
+def _curve(densities: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """The new density of every HU from the lowest to the highest; it never falls."""
+    moved = np.maximum.accumulate(_TISSUE_HU + densities * rng.normal(0, _SPREAD_HU))
+    return np.interp(np.arange(_LOWEST, _HIGHEST + 1), _TISSUE_HU, moved).astype(np.float32)
+
+
+def _along(axis: int, part: slice) -> tuple[slice, ...]:
+    return tuple(part if a == axis else slice(None) for a in range(3))
