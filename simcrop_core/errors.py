@@ -127,3 +127,63 @@ class DownloadFailed(SimCroPError):
     """A file could not be fetched, or its checksum is not the expected one."""
 
     code = "download-failed"
+
+
+class NotAuthorised(SimCroPError):
+    """The server does not know the token, or the request came without one."""
+
+    code = "not-authorised"
+
+
+class BadRequest(SimCroPError):
+    """The server cannot make sense of the request."""
+
+    code = "bad-request"
+
+
+class TooLarge(SimCroPError):
+    """The request, or what it would unpack to, is beyond the server's limits."""
+
+    code = "too-large"
+
+
+class UnknownSession(SimCroPError):
+    """The server has no such session: its lease ended, it was freed, or the server was restarted."""
+
+    code = "unknown-session"
+
+
+class UnknownVolume(SimCroPError):
+    """The server does not hold a volume of that content for this token."""
+
+    code = "unknown-volume"
+
+
+class ServerBusy(SimCroPError):
+    """The server's queue is full."""
+
+    code = "server-busy"
+
+
+class ServerUnreachable(SimCroPError):
+    """Nothing answers at the address, or the connection broke."""
+
+    code = "server-unreachable"
+
+
+class BrokenAnswer(SimCroPError):
+    """What came over the connection is not in the server's protocol, or another version of it."""
+
+    code = "broken-answer"
+
+
+class InternalFault(SimCroPError):
+    """The server failed for a reason that is its own."""
+
+    code = "internal-fault"
+
+
+class CannotListen(SimCroPError):
+    """The server cannot listen on that address, or not like this."""
+
+    code = "cannot-listen"

@@ -21,6 +21,7 @@ from simcrop_core.cli.ground import Ground
 from simcrop_core.cli.info import Info
 from simcrop_core.cli.phantom import Phantom
 from simcrop_core.cli.segment import Segment
+from simcrop_core.cli.serve import Serve
 from simcrop_core.cli.weights import WeightsImport, WeightsList, WeightsVerify
 from simcrop_core.errors import SimCroPError
 
@@ -53,6 +54,7 @@ Command = (
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Demo, subcommand("demo")]
     | Annotated[Phantom, subcommand("phantom")]
+    | Annotated[Serve, subcommand("serve")]
 )
 
 
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(encoding="utf-8", errors="replace")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    command: Ground | Findings | Segment | Info | Weights | Bench | Demo | Phantom = tyro.cli(
+    command: Ground | Findings | Segment | Info | Weights | Bench | Demo | Phantom | Serve = tyro.cli(
         Command,
         prog="simcrop",
         description=DESCRIPTION,

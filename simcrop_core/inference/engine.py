@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -73,6 +73,11 @@ class Engine:
         return self._grounding[1].thresholds
 
     @property
+    def finding_thresholds(self) -> Mapping[str, Thresholds]:
+        """The same of each CT-RATE label's score; empty where the weights have none."""
+        return self._grounding[1].finding_thresholds
+
+    @property
     def colour_scale(self) -> ColourScale:
         """The one colour scale of these weights."""
         return self._grounding[1].colour_scale or _COSINE_SCALE
@@ -107,8 +112,15 @@ class Engine:
     @cached_property
     def finding_embeddings(self) -> Tensor:
         """(S, C) embeddings of the sentences of every finding: its positive ones, then its negated ones."""
-        statements = (s for finding in finding_sentences() for s in (*finding.positive, *finding.negated))
-        return self.embed([statement.grounding_text for statement in statements])
+        return self.embed(finding_texts())
+
+    def warm_up(self) -> None:
+        """Load every model of the weights now, and embed one sentence, so that no later question waits for that."""
+        self.embed([reference_sentences()[0]])
+        assert len(self.reference_embeddings) > 0
+        self.grounding_info()
+        if self.folder.segmentation is not None:
+            self.segmentation_info()
 
     @cached_property
     def _segmentation(self) -> tuple[UNETR, WeightsMetadata]:
@@ -120,6 +132,11 @@ class Engine:
     def segmentation_model(self) -> UNETR:
         """The UNETR."""
         return self._segmentation[0]
+
+    @property
+    def tasks(self) -> dict[str, tuple[int, ...]]:
+        """The segmentation tasks of the weights, each with the values of its labels; none where they cannot segment."""
+        return {} if self.folder.segmentation is None else dict(self._segmentation[1].tasks)
 
     def labels_of(self, task: str) -> dict[int, str]:
         """The labels a segmentation task gives, by value.
@@ -148,6 +165,12 @@ class Engine:
         """What to say of the segmentation weights beside a result."""
         assert self.folder.segmentation is not None, "the model was loaded from it"
         return _info(self._segmentation[1], sha256_of(self.folder.segmentation))
+
+
+def finding_texts() -> list[str]:
+    """What is embedded for the findings: every label's positive sentences, then its negated ones."""
+    statements = (s for finding in finding_sentences() for s in (*finding.positive, *finding.negated))
+    return [statement.grounding_text for statement in statements]
 
 
 def _info(metadata: WeightsMetadata, sha256: str) -> WeightsInfo:

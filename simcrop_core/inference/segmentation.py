@@ -98,6 +98,12 @@ def _window_scores(model: UNETR, image_HWD: Tensor, job: Job, warn: Callable[[st
             )
 
 
+def import_sliding_windows() -> None:
+    """Import MONAI's sliding windows now: the first segmentation would otherwise wait for it, seconds."""
+    import monai.data.utils
+    import monai.inferers.utils  # noqa: F401
+
+
 @torch.inference_mode()
 def _slide(model: UNETR, image_HWD: Tensor, at_once: int, job: Job) -> Tensor:
     """(labels, H, W, D) float32 scores on the CPU."""

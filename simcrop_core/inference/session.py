@@ -16,6 +16,7 @@ from simcrop_core.imaging.overview import volume_info
 from simcrop_core.imaging.passport import check
 from simcrop_core.imaging.read import read_volume
 from simcrop_core.imaging.volume import Volume
+from simcrop_core.inference.at_point import sentences_at
 from simcrop_core.inference.device import is_out_of_memory
 from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.features import PatchFeatures, encode_frame
@@ -24,7 +25,7 @@ from simcrop_core.inference.grounding import ground, heatmap_of
 from simcrop_core.inference.segmentation import Labelmap, segment_volume
 from simcrop_core.inference.sentences import SentenceReader
 from simcrop_core.progress import Job
-from simcrop_core.results import FindingsResult, FrameInfo, GroundResult, PassportFinding, SegmentResult
+from simcrop_core.results import AtResult, FindingsResult, FrameInfo, GroundResult, PassportFinding, SegmentResult
 from simcrop_core.text.language import is_english
 from simcrop_core.text.report import Statement
 
@@ -104,6 +105,19 @@ class Session:
         self.warnings.append(f"The {device} device ran out of memory: the CPU took over.")
         return encode_frame(self.engine.grounding_model_on_cpu(), self.frame, job)
 
+    @property
+    def encoded(self) -> bool:
+        """Whether sentences can be answered at once."""
+        return self._features is not None
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the session holds in memory: voxels, frame and features."""
+        held = self.volume.voxels.nbytes
+        if "frame" in self.__dict__:
+            held += self.frame.images_THWD.nbytes
+        return held + (0 if self._features is None else self._features.features_NC.nbytes)
+
     @cached_property
     def _reference_scores_R(self) -> Tensor:
         return ground(self.encode(), self.engine.reference_embeddings, top_k=self.engine.config.top_k).scores_S
@@ -157,7 +171,9 @@ class Session:
         features = self.encode(job)
         job.step("Scoring findings", 0, 1)
         similarity = ground(features, self.engine.finding_embeddings, top_k=self.engine.config.top_k)
-        scored = score_findings(self._reader(features), similarity, self._reference_scores_R)
+        scored = score_findings(
+            self._reader(features), similarity, self._reference_scores_R, self.engine.finding_thresholds
+        )
         job.step("Scoring findings", 1, 1)
         return Findings(
             FindingsResult(
@@ -172,6 +188,29 @@ class Session:
             sentences=[finding.sentence for finding in scored],
             heatmaps=[finding.heatmap for finding in scored],
         )
+
+    def at(
+        self, point_ras_mm: tuple[float, float, float], statements: Sequence[Statement], job: Job | None = None
+    ) -> AtResult:
+        """Rank sentences by how well they fit the place at a point (docs/serve.md).
+
+        Args:
+            point_ras_mm: a point of the patient.
+            statements: parsed sentences; those that are about no place are left out.
+            job: told of the encoding, if this is the first question.
+
+        Raises:
+            NothingToGround: there is no sentence.
+            NotAChest: no lungs were found, and the session was not forced.
+            Cancelled: through `job`.
+        """
+        if not statements:
+            raise NothingToGround("There is no sentence to rank.", hint="Give sentences, or a report with text.")
+        features = self.encode(job)
+        embeddings_SC = self.engine.embed([statement.grounding_text for statement in statements])
+        similarity = ground(features, embeddings_SC, top_k=self.engine.config.top_k)
+        results = self._reader(features).results(statements, similarity, self._reference_scores_R)
+        return sentences_at(point_ras_mm, features, similarity, results)
 
     def _reader(self, features: PatchFeatures) -> SentenceReader:
         return SentenceReader(self.volume, self.frame, features, self.engine.thresholds)

@@ -1,0 +1,1 @@
+"""What the SimCroP module is made of; see docs/slicer-developer.md."""

@@ -1,0 +1,136 @@
+"""What the parts of the panel share: the widgets, the engine, the views, and one way to run work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from simcrop_core.errors import Cancelled, SimCroPError
+from SimCroPSlicerLib.display import HeatmapDisplay
+from SimCroPSlicerLib.logic import EngineLogic
+from SimCroPSlicerLib.rows import Row, progress_text
+from SimCroPSlicerLib.tasks import Task, Work
+
+AMBER = "#b26a00"
+
+
+class Desk:
+    """The panel's parts work on this.
+
+    Args:
+        ui: the widgets by name.
+        logic: asks the engine.
+        display: what is in view.
+        volume: the CT that is chosen, or None.
+
+    Attributes:
+        text_changed: called when words of a report have come into the scene or gone out of it.
+    """
+
+    def __init__(self, ui: Any, logic: EngineLogic, display: HeatmapDisplay, volume: Callable[[], Any]) -> None:
+        self.ui = ui
+        self.logic = logic
+        self.display = display
+        self.volume = volume
+        self.text_changed: Callable[[], None] = lambda: None
+        self._shown: Task | None = None
+        ui.workWidget.visible = False
+        ui.cancelButton.connect("clicked(bool)", lambda *_: self.cancel())
+
+    def run(
+        self,
+        title: str,
+        work: Work,
+        done: Callable[[Any], None],
+        *,
+        quiet: bool = False,
+        failed: Callable[[SimCroPError], None] | None = None,
+    ) -> Task:
+        """Begin work, show how it goes, and say what went wrong.
+
+        Args:
+            title: in the user's words.
+            work: from the logic.
+            done: called with its result.
+            quiet: show no progress (a sentence being typed).
+            failed: called too when it fails.
+        """
+        task = self.logic.scheduler.start(
+            title,
+            work,
+            done=lambda result: self._finished(task, lambda: done(result)),
+            failed=lambda fault: self._finished(task, lambda: self._failed(fault, failed)),
+            progress=lambda event: self._progress(task, event),
+        )
+        if not quiet:
+            self._shown = task
+            self.ui.progressLabel.text = title
+            self.ui.progressBar.setRange(0, 0)
+            self.ui.workWidget.visible = True
+            self.say("")
+        return task
+
+    def cancel(self) -> None:
+        """Stop what is under way."""
+        self.ui.progressLabel.text = _("Stopping…")
+        self.logic.scheduler.cancel_all()
+
+    def say(self, text: str, *, amber: bool = False) -> None:
+        """A message on top of the panel; "" takes it away."""
+        self.ui.messageLabel.text = text
+        self.ui.messageLabel.visible = bool(text)
+        self.ui.messageLabel.styleSheet = f"color: {AMBER}" if amber else ""
+
+    def _progress(self, task: Task, event: Any) -> None:
+        if task is not self._shown:
+            return
+        self.ui.progressLabel.text = progress_text(event.stage, event.done, event.total, event.eta_s)
+        self.ui.progressBar.setRange(0, event.total)
+        self.ui.progressBar.value = event.done
+
+    def _finished(self, task: Task, tell: Callable[[], None]) -> None:
+        if task is self._shown:
+            self._shown = None
+            self.ui.workWidget.visible = False
+        tell()
+
+    def _failed(self, fault: SimCroPError, failed: Callable[[SimCroPError], None] | None) -> None:
+        if not isinstance(fault, Cancelled):
+            self.say(f"{fault.message} {fault.hint}".strip(), amber=True)
+        if failed is not None:
+            failed(fault)
+
+
+def fill(table: Any, columns: tuple[str, ...], rows: list[Row], wide: str = "") -> None:
+    """Write rows into a QTableWidget; amber where a side conflicts.
+
+    Args:
+        table: to fill.
+        columns: their titles.
+        rows: as many cells each.
+        wide: the column that takes the room that is left; the first where "".
+    """
+    blocked = table.blockSignals(True)
+    table.setColumnCount(len(columns))
+    table.setHorizontalHeaderLabels([_(column) for column in columns])
+    header = table.horizontalHeader()
+    header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+    header.setSectionResizeMode(columns.index(wide) if wide else 0, qt.QHeaderView.Stretch)
+    table.verticalHeader().setVisible(False)
+    table.setRowCount(len(rows))
+    for number, row in enumerate(rows):
+        set_row(table, number, row)
+    table.blockSignals(blocked)
+
+
+def set_row(table: Any, number: int, row: Row) -> None:
+    """Write one row."""
+    for column, text in enumerate(row.cells):
+        item = qt.QTableWidgetItem(text)
+        item.setToolTip(row.tip or text)
+        if row.conflict:
+            item.setForeground(qt.QBrush(qt.QColor(AMBER)))
+        table.setItem(number, column, item)

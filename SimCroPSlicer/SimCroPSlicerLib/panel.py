@@ -1,0 +1,102 @@
+"""The panel: its parts, the volume they are about, and what happens when scenes come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+
+from SimCroPSlicerLib.desk import Desk
+from SimCroPSlicerLib.display import HeatmapDisplay
+from SimCroPSlicerLib.engine_choice import EngineChoice
+from SimCroPSlicerLib.logic import HEARTBEAT_S, EngineLogic
+from SimCroPSlicerLib.panel_ask import AskPart
+from SimCroPSlicerLib.panel_engine import EnginePart
+from SimCroPSlicerLib.panel_findings import FindingsPart
+from SimCroPSlicerLib.panel_heatmap import HeatmapPart
+from SimCroPSlicerLib.panel_report import ReportPart
+from SimCroPSlicerLib.panel_segment import SegmentPart
+
+
+class Panel:
+    """Everything between the widgets and the engine.
+
+    Args:
+        ui: the widgets by name.
+        root: the widget that holds them.
+        mrml_scene: that is shown.
+        logic: asks the engine.
+        choice: which engine.
+        ask: shows a question with OK and Cancel.
+        install_torch: through Slicer's PyTorch extension; what went wrong, or "".
+    """
+
+    def __init__(
+        self,
+        ui: Any,
+        root: Any,
+        mrml_scene: Any,
+        logic: EngineLogic,
+        choice: EngineChoice,
+        ask: Callable[[str], bool],
+        install_torch: Callable[[], str],
+    ) -> None:
+        self._ui = ui
+        self._choice = choice
+        self._logic = logic
+        self._volume: Any = None
+        self.display = HeatmapDisplay(mrml_scene, choice.version)
+        self.desk = Desk(ui, logic, self.display, lambda: self._volume)
+        self.report = ReportPart(self.desk)
+        self.ask = AskPart(self.desk)
+        self.desk.text_changed = self.ask.update_note
+        self.heatmap = HeatmapPart(self.desk, root)
+        self.segment = SegmentPart(self.desk, choice.version)
+        self.findings = FindingsPart(self.desk)
+        self.engine = EnginePart(self.desk, choice, ask, install_torch)
+        ui.lungWindowButton.connect("clicked(bool)", lambda *_: self.display.set_window("lung"))
+        ui.mediastinumWindowButton.connect("clicked(bool)", lambda *_: self.display.set_window("mediastinum"))
+        self.desk.say("")
+        self._pulse = qt.QTimer()
+        self._pulse.setInterval(int(HEARTBEAT_S * 1000))
+        self._pulse.connect("timeout()", self._beat)
+        self._pulse.start()
+
+    def update(self, parameters: Any) -> None:
+        """The parameter node has changed."""
+        self._choice.device = parameters.device
+        if parameters.inputVolume is not self._volume:
+            self._volume = parameters.inputVolume
+            self.display.set_source(self._volume)
+            self.findings.clear()
+            self.report.restore(self._volume)
+            self.ask.update_note()
+        self.heatmap.update(parameters)
+
+    def enter(self) -> None:
+        """The panel is opened."""
+        self.display.enter()
+
+    def leave(self) -> None:
+        """Another module is opened."""
+        self.display.leave()
+
+    def scene_closed(self) -> None:
+        """The scene is empty now."""
+        self._logic.scheduler.cancel_all()
+        self.display.scene_closed()
+        self._volume = None
+        self.report.restore(None)
+        self.findings.clear()
+        self.ask.update_note()
+
+    def close(self) -> None:
+        """Slicer ends, or the module is reloaded."""
+        self._pulse.stop()
+        self._logic.scheduler.cancel_all()
+        self._choice.engine.stop_now()
+
+    def _beat(self) -> None:
+        if self._choice.engine.address is not None:
+            self.desk.run("", self._logic.heartbeats(), lambda _result: None, quiet=True, failed=lambda _fault: None)

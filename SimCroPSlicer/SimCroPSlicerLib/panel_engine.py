@@ -1,0 +1,185 @@
+"""The engine: its state, its log, where it runs, and how it is set up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from simcrop_core.errors import SimCroPError
+from SimCroPSlicerLib import install
+from SimCroPSlicerLib.child import Child
+from SimCroPSlicerLib.desk import Desk
+from SimCroPSlicerLib.engine_choice import EngineChoice
+
+Ask = Callable[[str], bool]
+
+
+class EnginePart:
+    """The Engine section.
+
+    Args:
+        desk: shared by the parts.
+        choice: which engine is used.
+        ask: shows a question with OK and Cancel.
+        install_torch: through Slicer's PyTorch extension; what went wrong, or "".
+    """
+
+    def __init__(self, desk: Desk, choice: EngineChoice, ask: Ask, install_torch: Callable[[], str]) -> None:
+        self._desk = desk
+        self._choice = choice
+        self._ask = ask
+        self._install_torch = install_torch
+        self._child: Child | None = None
+        self._known: dict[str, Any] | None = None
+        self._was_listening = False
+        ui = desk.ui
+        ui.startEngineButton.connect("clicked(bool)", lambda *_: self.start())
+        ui.stopEngineButton.connect("clicked(bool)", lambda *_: self.stop())
+        ui.checkSetupButton.connect("clicked(bool)", lambda *_: self.check())
+        ui.installButton.connect("clicked(bool)", lambda *_: self.install())
+        ui.uninstallButton.connect("clicked(bool)", lambda *_: self.uninstall())
+        ui.remoteUrlEdit.connect("editingFinished()", self._remote_edited)
+        ui.remoteTokenEdit.connect("editingFinished()", self._remote_edited)
+        ui.cafileEdit.connect("editingFinished()", self._remote_edited)
+        choice.watch(self.update)
+        self.update()
+
+    def start(self) -> None:
+        """Start the engine, or look for the server, and ask what it is."""
+        self._choice.engine.crashed = False
+        self._desk.run(_("Starting the engine"), self._desk.logic.capabilities(), self._introduced)
+
+    def stop(self) -> None:
+        """End the engine."""
+        self._desk.logic.scheduler.cancel_all()
+        self._choice.engine.stop()
+
+    def update(self) -> None:
+        """Show the engine's state and log as they are now."""
+        ui, engine = self._desk.ui, self._choice.engine
+        listening = engine.address is not None
+        if self._was_listening and not listening:
+            self._desk.logic.forget_sessions()
+            self._known = None
+        if listening and not self._was_listening and self._known is None:
+            self._desk.run(_("Asking the engine"), self._desk.logic.capabilities(), self._introduced, quiet=True)
+        self._was_listening = listening
+        ui.engineStatusLabel.text = self._status()
+        ui.startEngineButton.enabled = not listening and not engine.starting
+        ui.startEngineButton.text = _("Restart") if engine.crashed else _("Start")
+        ui.stopEngineButton.enabled = listening or engine.starting
+        ui.logTextEdit.setPlainText("\n".join(engine.log))
+        if engine.crashed:
+            self._desk.say(_("The engine has ended. Its last lines:") + "\n" + engine.last_words(), amber=True)
+            ui.engineButton.collapsed = False
+
+    def _status(self) -> str:
+        engine = self._choice.engine
+        if engine.crashed:
+            return _("Ended unexpectedly.")
+        if engine.starting:
+            return _("Starting…")
+        if engine.address is None:
+            return _("Not running; it starts with the first question.")
+        where = _("on this computer") if engine.on_this_machine else _("at the server")
+        if self._known is None:
+            return _("Running {where}.").format(where=where)
+        return _("Running {where}: {device}, version {version}.").format(
+            where=where, device=self._known.get("device", "?"), version=self._known.get("version", "?")
+        )
+
+    def _introduced(self, capabilities: dict[str, Any]) -> None:
+        self._known = capabilities
+        self._desk.ui.engineStatusLabel.text = self._status()
+        self._desk.ui.weightsLabel.text = weights_text(capabilities.get("weights"))
+
+    def _remote_edited(self) -> None:
+        ui = self._desk.ui
+        try:
+            changed = self._choice.choose(
+                str(ui.remoteUrlEdit.text).strip(),
+                str(ui.remoteTokenEdit.text).strip(),
+                str(ui.cafileEdit.text).strip(),
+            )
+        except SimCroPError as fault:
+            self._desk.say(f"{fault.message} {fault.hint}", amber=True)
+            return
+        if changed:
+            self._desk.logic.scheduler.cancel_all()
+            self._desk.logic.engine = self._choice.engine
+            self._desk.logic.forget_sessions()
+            self._was_listening, self._known = False, None
+            self._desk.say("")
+            self.update()
+
+    def check(self) -> install.SetUp:
+        """Say what is missing for an engine on this computer."""
+        setup = install.look(self._choice.requirements, self._choice.folder, self._choice.version)
+        self._desk.ui.setupLabel.text = install.describe(setup)
+        return setup
+
+    def install(self) -> None:
+        """Fetch what is missing, after asking."""
+        if self._child is not None:
+            return
+        setup = self.check()
+        question = install.describe(setup) + "\n\n" + _("Fetch what is missing now?")
+        if setup.ready or not self._ask(question):
+            return
+        if setup.torch != "ready":
+            problem = self._install_torch()
+            if problem:
+                self._desk.say(problem, amber=True)
+                return
+        wheels = str(self._desk.ui.wheelFolderEdit.text).strip()
+        command = install.install_command(
+            install.slicer_python(), self._choice.requirements, self._choice.folder, wheels
+        )
+        self._desk.ui.progressLabel.text = _("Setting up the engine")
+        self._desk.ui.progressBar.setRange(0, 0)
+        self._desk.ui.workWidget.visible = True
+        self._child = Child(command, self._log, self._installed)
+
+    def _installed(self, code: int) -> None:
+        self._child = None
+        self._desk.ui.workWidget.visible = False
+        if code == 0:
+            install.adopt(self._choice.folder, self._choice.version)
+            self._desk.say(_("The engine is set up."))
+        else:
+            self._desk.say(_("The set-up did not finish; nothing was changed. See the log."), amber=True)
+        self.check()
+
+    def uninstall(self) -> None:
+        """Delete the engine's folder, after asking."""
+        folder = self._choice.folder
+        if self._ask(_("Delete {folder}? Slicer itself is not changed.").format(folder=folder)):
+            self.stop()
+            install.uninstall(folder)
+            self.check()
+
+    def _log(self, line: str) -> None:
+        self._choice.engine.log.append(line)
+        self._desk.ui.logTextEdit.append(line)
+
+
+def weights_text(weights: Any) -> str:
+    """The weights in use: name, training data, licence."""
+    if not isinstance(weights, dict):
+        return "" if weights is None else str(weights)
+    words = [str(weights.get("name", "")), str(weights.get("trained_on", "")), str(weights.get("licence", ""))]
+    return " · ".join(word for word in words if word)
+
+
+def own_pid() -> int:
+    """Slicer's pid: the engine ends with it."""
+    return os.getpid()
+
+
+def source_of(module_file: str) -> Path:
+    """Where the engine's code is, from the module's file."""
+    return install.engine_source(Path(module_file).resolve().parent)

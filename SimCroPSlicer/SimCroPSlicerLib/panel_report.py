@@ -1,0 +1,152 @@
+"""The report: pasted or loaded, split into sentences at once, each looked for in the background."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from simcrop_core.errors import SimCroPError
+from SimCroPSlicerLib import provenance
+from SimCroPSlicerLib.desk import Desk, fill, set_row
+from SimCroPSlicerLib.display import restored
+from SimCroPSlicerLib.hierarchy import remove
+from SimCroPSlicerLib.logic import Answer
+from SimCroPSlicerLib.report_file import report_text
+from SimCroPSlicerLib.rows import SENTENCE_COLUMNS, pending_row, sentence_row
+from SimCroPSlicerLib.tasks import Task, Work
+
+PAUSE_MS = 400
+
+
+class ReportPart:
+    """The Report section.
+
+    Args:
+        desk: shared by the parts.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._ui = desk.ui
+        self._nodes: list[Any] = []
+        self._results: list[dict[str, Any]] = []
+        self._task: Task | None = None
+        self._pause = qt.QTimer()
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(PAUSE_MS)
+        self._pause.connect("timeout()", self.look)
+        self._ui.reportTextEdit.connect("textChanged()", self._changed)
+        self._ui.loadReportButton.connect("clicked(bool)", lambda *_: self._choose_file())
+        self._ui.clearReportButton.connect("clicked(bool)", lambda *_: self._ui.reportTextEdit.clear())
+        self._ui.reportTable.connect("currentCellChanged(int,int,int,int)", lambda row, *_: self.select(row))
+        fill(self._ui.reportTable, SENTENCE_COLUMNS, [])
+
+    def load(self, path: Path) -> None:
+        """Read a report from a file into the panel."""
+        try:
+            self._ui.reportTextEdit.setPlainText(report_text(path))
+        except SimCroPError as fault:
+            self._desk.say(f"{fault.message} {fault.hint}", amber=True)
+
+    def look(self) -> None:
+        """Split the report, and look for its sentences where a CT is chosen."""
+        self._pause.stop()
+        if self._task is not None:
+            self._task.cancel()
+        text = self._ui.reportTextEdit.plainText.strip()
+        if not text:
+            self._show_rows([])
+            return
+        self._task = self._desk.run(
+            _("Looking for the report's sentences"), self._work(text, self._desk.volume()), self._done
+        )
+
+    def _work(self, text: str, volume: Any) -> Work:
+        logic = self._desk.logic
+        statements = yield from logic.parsed(text)
+        self._show_statements(statements)
+        if volume is None or not statements:
+            return None
+        answer = yield from logic.grounded(volume, report=text)
+        self._show_answer(answer)
+        self._desk.display.set_source(volume)
+        for number, found in enumerate(answer.found):
+            # One node a turn: each costs Slicer's own observers a few milliseconds.
+            yield None
+            self._nodes[number] = self._desk.display.add(found, answer)
+            if number == self._ui.reportTable.currentRow():
+                self.select(number)
+        return answer
+
+    def select(self, row: int) -> None:
+        """Show a sentence's heatmap and go to its peak, or to the image that it names."""
+        if not 0 <= row < len(self._nodes):
+            return
+        if self._nodes[row] is not None and self._nodes[row].GetScene() is not None:
+            self._desk.display.show(self._nodes[row])
+        else:
+            self._desk.display.show_nothing()
+
+    def restore(self, volume: Any) -> None:
+        """Rebuild the table from the results that the scene holds for a volume."""
+        found = list(restored(volume.GetScene(), volume)) if volume is not None else []
+        sentences = [(result, node) for result, node in found if "text" in result]
+        self._results = [result for result, _node in sentences]
+        self._show_rows([sentence_row(result) for result in self._results])
+        self._nodes = [node for _result, node in sentences]
+        self._desk.text_changed()
+
+    def _changed(self) -> None:
+        self._pause.start()
+
+    def _show_statements(self, statements: list[dict[str, Any]]) -> None:
+        self._remove_nodes()
+        self._nodes = [None] * len(statements)
+        fill(self._ui.reportTable, SENTENCE_COLUMNS, [pending_row(statement) for statement in statements])
+
+    def _show_answer(self, answer: Answer) -> None:
+        self._results = [found.result for found in answer.found]
+        self._nodes = [None] * len(self._results)
+        if self._ui.reportTable.rowCount != len(self._results):
+            fill(self._ui.reportTable, SENTENCE_COLUMNS, [])
+            self._ui.reportTable.setRowCount(len(self._results))
+        for number, result in enumerate(self._results):
+            set_row(self._ui.reportTable, number, sentence_row(result))
+        self._note(answer)
+
+    def _note(self, answer: Answer) -> None:
+        conflicts = sum(bool(result.get("side_conflict")) for result in self._results)
+        notes = list(answer.warnings)
+        if conflicts:
+            notes.insert(0, _("{count} sentence(s) whose side and place disagree.").format(count=conflicts))
+        self._ui.reportNoteLabel.text = " ".join(notes)
+
+    def _show_rows(self, rows: list[Any]) -> None:
+        self._remove_nodes()
+        fill(self._ui.reportTable, SENTENCE_COLUMNS, rows)
+        self._ui.reportNoteLabel.text = ""
+
+    def _remove_nodes(self) -> None:
+        """An edited report's earlier heatmaps go; those of other volumes and sentences stay."""
+        for node in self._nodes:
+            if node is not None and node.GetScene() is not None and provenance.fact(node, "kind"):
+                remove(node)
+        self._nodes = []
+
+    def _done(self, answer: Answer | None) -> None:
+        self._task = None
+        self._desk.text_changed()
+        if answer is not None:
+            first = next((i for i, node in enumerate(self._nodes) if node is not None), None)
+            if first is not None and self._ui.reportTable.currentRow() < 0:
+                self._ui.reportTable.setCurrentCell(first, 0)
+
+    def _choose_file(self) -> None:
+        kinds = _("Reports") + " (*.txt *.json *.dcm *.sr);;" + _("All files") + " (*)"
+        chosen = qt.QFileDialog.getOpenFileName(self._ui.reportTextEdit, _("Load a report"), "", kinds)
+        path = chosen[0] if isinstance(chosen, tuple) else chosen
+        if path:
+            self.load(Path(str(path)))

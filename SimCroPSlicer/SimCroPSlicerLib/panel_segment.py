@@ -1,0 +1,72 @@
+"""Segments with one click, their surfaces, and their table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from SimCroPSlicerLib import provenance, segments
+from SimCroPSlicerLib.desk import Desk, fill
+from SimCroPSlicerLib.logic import Segmented
+from SimCroPSlicerLib.rows import VOLUME_COLUMNS, volume_row
+from SimCroPSlicerLib.tasks import Work
+
+Rows = list[tuple[str, float, float | None]]
+
+
+class SegmentPart:
+    """The Segment section.
+
+    Args:
+        desk: shared by the parts.
+        version: of the engine, for provenance.
+    """
+
+    def __init__(self, desk: Desk, version: str) -> None:
+        self._desk = desk
+        self._version = version
+        desk.ui.lungsButton.connect("clicked(bool)", lambda *_: self.segment("lungs"))
+        desk.ui.chestButton.connect("clicked(bool)", lambda *_: self.segment("chest"))
+        fill(desk.ui.volumeTable, VOLUME_COLUMNS, [])
+
+    def segment(self, task: str) -> None:
+        """Label the CT and put the segments into the scene."""
+        volume = self._desk.volume()
+        if volume is None:
+            self._desk.say(_("Choose a CT volume first."), amber=True)
+            return
+        with_surfaces = bool(self._desk.ui.surfacesCheckBox.checked)
+        self._desk.run(_("Segmenting"), self._work(volume, task, with_surfaces), self._show)
+
+    def _work(self, volume: Any, task: str, with_surfaces: bool) -> Work:
+        result: Segmented = yield from self._desk.logic.segmented(volume, task)
+        facts = {
+            "task": task,
+            "weights": result.weights["name"],
+            "weights-sha256": result.weights["sha256"],
+            "licence": result.weights["licence"],
+            "version": self._version,
+        }
+        title = f"{volume.GetName()} {task} (SimCroP)"
+        node = segments.add_segmentation(volume, result.labels, result.names, title=title, facts=facts)
+        yield None
+        measure = segments.MeanHounsfield(volume, result.labels)
+        while measure.step():
+            yield None
+        means = measure.means()
+        rows: Rows = [(name, result.volume_ml[name], means.get(value)) for value, name in sorted(result.names.items())]
+        yield None
+        self._keep_table(volume, title, rows)
+        if with_surfaces:
+            for _name in segments.surfaces(node, result.labels):
+                yield None
+        return rows
+
+    def _keep_table(self, volume: Any, title: str, rows: Rows) -> None:
+        node = volume.GetScene().AddNewNodeByClass("vtkMRMLTableNode", f"{title} volumes")
+        segments.fill_table(node, rows)
+        node.SetNodeReferenceID(provenance.SOURCE_ROLE, volume.GetID())
+
+    def _show(self, rows: Rows) -> None:
+        fill(self._desk.ui.volumeTable, VOLUME_COLUMNS, [volume_row(*row) for row in rows])

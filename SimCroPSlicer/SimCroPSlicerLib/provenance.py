@@ -1,0 +1,85 @@
+"""What a result says of itself in the scene, so that it can be understood, and the panel restored, years later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Kind = Literal["heatmap", "segmentation", "attention", "peak", "outline"]
+
+PREFIX = "SimCroP."
+SOURCE_ROLE = "SimCroPSource"
+# Attributes that hold the patient's own words.
+TEXT_ATTRIBUTES = ("sentence", "result")
+
+
+def mark(node: Any, kind: Kind, source: Any, facts: Mapping[str, Any]) -> None:
+    """Write facts into a node's attributes and refer it to the volume that it is about.
+
+    Args:
+        node: of the result.
+        kind: of result.
+        source: the volume node.
+        facts: name → plain value; JSON where it is not text. None is left out.
+    """
+    node.SetAttribute(PREFIX + "kind", kind)
+    node.SetNodeReferenceID(SOURCE_ROLE, source.GetID())
+    for name, value in facts.items():
+        if value is not None:
+            node.SetAttribute(PREFIX + name, value if isinstance(value, str) else json.dumps(value))
+
+
+def fact(node: Any, name: str) -> str | None:
+    """One fact as it was written, or None."""
+    value: str | None = node.GetAttribute(PREFIX + name)
+    return value
+
+
+def structured(node: Any, name: str) -> Any:
+    """A fact that was not text, or None where it is missing or spoilt."""
+    text = fact(node, name)
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def source_of(node: Any) -> Any:
+    """The volume node a result is about, or None where it is gone."""
+    return node.GetNodeReference(SOURCE_ROLE)
+
+
+def results_in(scene: Any, kind: Kind, source: Any = None) -> list[Any]:
+    """Result nodes of a kind, oldest first; of one source where it is given."""
+    found = []
+    for i in range(scene.GetNumberOfNodes()):
+        node = scene.GetNthNode(i)
+        if fact(node, "kind") == kind and (source is None or source_of(node) is source):
+            found.append(node)
+    return found
+
+
+def holds_text(scene: Any) -> bool:
+    """Whether saving this scene would save words of a report."""
+    return any(
+        fact(node, name)
+        for i in range(scene.GetNumberOfNodes())
+        for node in (scene.GetNthNode(i),)
+        for name in TEXT_ATTRIBUTES
+    )
+
+
+def forget_text(scene: Any) -> int:
+    """Take the report's words out of every result, names included; say how many results had some."""
+    forgotten = 0
+    for i in range(scene.GetNumberOfNodes()):
+        node = scene.GetNthNode(i)
+        if any(fact(node, name) for name in TEXT_ATTRIBUTES):
+            forgotten += 1
+            for name in TEXT_ATTRIBUTES:
+                node.RemoveAttribute(PREFIX + name)
+            node.SetName(f"{fact(node, 'kind')} {forgotten}")
+    return forgotten

@@ -1,0 +1,90 @@
+"""A result as the cells of a table: plain text, so that nothing of it depends on Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+SENTENCE_COLUMNS = ("Sentence", "Says", "Side, lobe", "Score", "Rank", "Evidence")
+FINDING_COLUMNS = ("Finding", "Score", "Evidence", "Best sentence")
+VOLUME_COLUMNS = ("Structure", "Volume (mL)", "Mean (HU)")
+_MARKS = {"located": "●", "weak": "◐", "not located": "○", "outside field of view": "◇", "not groundable": "–"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """The cells of one row.
+
+    Attributes:
+        cells: text, column by column.
+        conflict: the sentence names one side and the peak lies on the other: marked amber.
+        tip: what the mark means.
+    """
+
+    cells: tuple[str, ...]
+    conflict: bool = False
+    tip: str = ""
+
+
+def sentence_row(result: dict[str, Any]) -> Row:
+    """A sentence that was looked for (docs/results.md)."""
+    conflict = bool(result.get("side_conflict"))
+    place = ", ".join(dict.fromkeys(part for part in (result.get("side"), result.get("lobe")) if part))
+    tip = (
+        "The sentence names one side, the peak lies on the other. Check which of the two is wrong." if conflict else ""
+    )
+    cells = (
+        str(result["text"]),
+        str(result["polarity"]) if result["kind"] == "finding" else str(result["kind"]),
+        place + (" ⚠" if conflict else ""),
+        _score(result.get("score")),
+        _rank(result.get("rank")),
+        _evidence(result.get("evidence")),
+    )
+    return Row(cells, conflict, tip)
+
+
+def pending_row(statement: dict[str, Any]) -> Row:
+    """A sentence that was parsed and is still being looked for."""
+    return sentence_row(
+        {"evidence": None, **{k: statement.get(k) for k in ("text", "polarity", "kind", "side", "lobe")}}
+    )
+
+
+def finding_row(result: dict[str, Any]) -> Row:
+    """A finding and its uncalibrated score."""
+    conflict = bool(result.get("side_conflict"))
+    cells = (
+        str(result["label"]),
+        _score(result.get("score")),
+        _evidence(result.get("evidence")),
+        str(result.get("sentence") or ""),
+    )
+    return Row(cells, conflict)
+
+
+def volume_row(name: str, volume_ml: float, mean_hu: float | None) -> Row:
+    """A segment's measures."""
+    return Row((name, f"{volume_ml:.1f}", "" if mean_hu is None else f"{mean_hu:.0f}"))
+
+
+def progress_text(stage: str, done: int, total: int, eta_s: float | None) -> str:
+    """A step of the engine in words: "Segmenting 40 %, 12 s left"."""
+    text = stage
+    if total:
+        text += f" {100 * done // total} %"
+    if eta_s is not None:
+        text += f", {eta_s:.0f} s left"
+    return text
+
+
+def _score(score: float | None) -> str:
+    return "" if score is None else f"{score:.2f}"
+
+
+def _rank(rank: Any) -> str:
+    return "" if rank is None else f"{rank[0]} of {rank[1]}"
+
+
+def _evidence(evidence: str | None) -> str:
+    return "" if evidence is None else f"{_MARKS.get(evidence, '')} {evidence}".strip()

@@ -1,0 +1,112 @@
+"""The HTTP face of the service: routes, and faults as answers (docs/serve.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from simcrop_core import __version__
+from simcrop_core.errors import BadRequest, SimCroPError
+from simcrop_core.serve.access import Gate
+from simcrop_core.serve.bodies import Fault
+from simcrop_core.serve.faults import document_of, named, status_of
+from simcrop_core.serve.routes_scan import router as scan_routes
+from simcrop_core.serve.routes_server import router as server_routes
+from simcrop_core.serve.service import Service
+from simcrop_core.serve.settings import Settings
+from simcrop_core.serve.wire import PROTOCOL
+
+_FAULTS = {
+    400: "bad-request or broken-answer: the request makes no sense",
+    401: "not-authorised: no token, or one that is not known",
+    404: "unknown-session or unknown-volume: gone, or another token's",
+    413: "too-large: beyond the server's limits",
+    422: "the scan, the sentence or the weights are at fault (docs/passport.md)",
+    429: "server-busy: the queue is full",
+    500: "internal-fault: the server is at fault",
+}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The server's application.
+
+    Raises:
+        UnknownWeights: there are no such weights.
+        DeviceUnavailable: the machine has no such device.
+    """
+    service = Service(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        try:
+            yield
+        finally:
+            service.close()
+
+    app = _routed(lifespan)
+    app.state.service = service
+    app.add_middleware(
+        Gate,
+        tokens=settings.tokens,
+        open_paths={f"/v{PROTOCOL}/health"},
+        upload_paths={f"/v{PROTOCOL}/volumes"},
+        upload_bytes=settings.upload_bytes,
+    )
+    return app
+
+
+def openapi_document() -> str:
+    """The OpenAPI description of the protocol, as docs/schema/serve.openapi.json holds it."""
+    return json.dumps(_routed(None).openapi(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _routed(lifespan: Any) -> FastAPI:
+    app = FastAPI(
+        title="simcrop serve",
+        version=__version__,
+        description="Where in a chest CT is this sentence of its report? Research software, not a medical device.",
+        openapi_url=f"/v{PROTOCOL}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses={status: {"model": Fault, "description": words} for status, words in _FAULTS.items()},
+    )
+    app.include_router(server_routes, prefix=f"/v{PROTOCOL}")
+    app.include_router(scan_routes, prefix=f"/v{PROTOCOL}")
+    app.add_exception_handler(SimCroPError, _answer_fault)
+    app.add_exception_handler(RequestValidationError, _answer_misfit)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(Exception, _answer_fault)
+    return app
+
+
+async def _answer_fault(_: Request, fault: Exception) -> JSONResponse:
+    known = named(fault)
+    headers = {"Retry-After": "1"} if status_of(known) == 429 else None
+    return JSONResponse(document_of(known), status_of(known), headers=headers)
+
+
+async def _answer_misfit(_: Request, fault: Exception) -> JSONResponse:
+    """What in the body does not fit: names of fields only, never what stood in them."""
+    assert isinstance(fault, RequestValidationError)
+    places = sorted({".".join(str(part) for part in error["loc"][:3]) for error in fault.errors()})
+    misfit = BadRequest(
+        f"The request does not fit: {', '.join(places)[:200]}.", hint="See docs/schema/serve.openapi.json."
+    )
+    return JSONResponse(document_of(misfit), 400)
+
+
+async def _answer_http(request: Request, fault: Exception) -> JSONResponse:
+    assert isinstance(fault, HTTPException)
+    if isinstance(fault.__cause__, SimCroPError):
+        return await _answer_fault(request, fault.__cause__)
+    misfit = BadRequest(f"There is nothing to ask here (HTTP {fault.status_code}).", hint="See docs/serve.md.")
+    return JSONResponse(document_of(misfit), fault.status_code if fault.status_code in (404, 405) else 400)

@@ -1,0 +1,24 @@
+"""Tests of the Slicer module on real MRML; skipped where the wheel `slicer-core` is not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+sys.path.insert(0, str(Path(__file__).parents[2] / "SimCroPSlicer"))
+
+if importlib.util.find_spec("slicer") is None:
+    collect_ignore_glob = ["test_scene*.py", "test_segments*.py", "test_views*.py", "test_panel*.py"]
+
+
+@pytest.fixture
+def bare():
+    """An empty scene with Slicer's logics."""
+    from bare_slicer import BareSlicer
+
+    return BareSlicer()

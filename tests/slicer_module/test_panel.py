@@ -1,0 +1,378 @@
+"""The real panel on stand-ins for Slicer's widgets, over real MRML and a real engine process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from chests import affine_of as chest_affine
+from chests import chest_hu, volume_of
+
+pytest.importorskip("PySide6")
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import slicer
+from PySide6 import QtCore
+from PySide6.QtTest import QTest
+from SimCroPSlicerLib import provenance, scene, segments, views
+from slicer_widgets import Application, qt
+
+ROOT = Path(__file__).parents[2]
+MASS = "Spiculated solid mass in the superior segment of the left lower lobe."
+REPORT = f"{MASS} No pleural effusion. The heart is normal in size. Compared with 2019."
+PATIENCE_S = 90
+
+
+def drawn(points):
+    hu = chest_hu(points)
+    hu[(((points - np.array((-70, -35, -60))) ** 2).sum(-1) < 22**2)] = 40
+    return hu
+
+
+@pytest.fixture(scope="module")
+def server():
+    """One engine for the tests that do not end it: the panel reaches it as it would a department's server."""
+    token = "the-token-of-the-tests"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "simcrop_core.cli", "serve", "--port", "0", "--parent-pid", str(os.getpid())],
+        env={**os.environ, "SIMCROP_SERVE_TOKEN": token, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    ready = json.loads(child.stdout.readline())
+    yield f"http://127.0.0.1:{ready['port']}", token
+    child.kill()
+    child.wait()
+    child.stdout.close()
+
+
+@pytest.fixture
+def application():
+    return Application()
+
+
+@pytest.fixture
+def chest(application):
+    shape = (90, 64, 72)
+    affine = chest_affine(shape=shape, spacing=(4.0, 4.0, 4.0), signs=(-1, -1, 1), rotation=(4, -3, 6))
+    return application.add_volume(volume_of(drawn, affine, shape).voxels, affine)
+
+
+class Panel:
+    """The module's widget in a window, and a hand that uses it."""
+
+    def __init__(self, application):
+        from SimCroPSlicer import SimCroPSlicerWidget
+
+        self.application = application
+        self.window = qt.QWidget()
+        self.window.setLayout(qt.QVBoxLayout())
+        self.window.resize(470, 1250)
+        self.widget = SimCroPSlicerWidget(self.window)
+        self.widget.setup()
+        self.ui, self.panel = self.widget.ui, self.widget.panel
+        self.widget.enter()
+        self.window.show()
+        self.longest_event_s = 0.0
+
+    def events(self):
+        began = time.perf_counter()
+        self.application.qt_application.processEvents(QtCore.QEventLoop.AllEvents, 5)
+        self.longest_event_s = max(self.longest_event_s, time.perf_counter() - began)
+
+    def until(self, what, patience_s=PATIENCE_S):
+        end = time.monotonic() + patience_s
+        while not what():
+            assert time.monotonic() < end, f"waited in vain; the panel says: {self.ui.messageLabel.text}"
+            self.events()
+            time.sleep(0.002)
+
+    def idle(self):
+        return not self.widget.logic.engineLogic.scheduler.tasks
+
+    def click(self, button):
+        QTest.mouseClick(button, QtCore.Qt.LeftButton)
+
+    def column(self, table, column):
+        return [table.item(row, column).text() for row in range(table.rowCount)]
+
+
+@pytest.fixture
+def local(application, chest, monkeypatch, tmp_path):
+    """The panel with an engine of its own, as it is in Slicer."""
+    monkeypatch.setenv("SIMCROP_HOME", str(tmp_path))
+    application.slice_view()
+    opened = Panel(application)
+    yield opened
+    opened.widget.exit()
+    opened.widget.cleanup()
+
+
+@pytest.fixture
+def panel(local, server):
+    """The panel, asking the tests' server."""
+    local.ui.remoteUrlEdit.text, local.ui.remoteTokenEdit.text = server
+    local.ui.remoteTokenEdit.editingFinished.emit()
+    return local
+
+
+def shot(panel, name):
+    folder = os.environ.get("SIMCROP_SCREENSHOTS")
+    if folder:
+        panel.events()
+        panel.window.grab().save(str(Path(folder) / f"{name}.png"))
+
+
+def evidence(panel):
+    return panel.column(panel.ui.reportTable, 5)
+
+
+def foreground(application):
+    (composite,) = views.composites(application.scene)
+    return composite.GetForegroundVolumeID()
+
+
+def paste(panel, report=REPORT, rows=4):
+    panel.ui.reportTextEdit.setPlainText(report)
+    panel.until(lambda: panel.ui.reportTable.rowCount == rows)
+    panel.until(panel.idle)
+
+
+def test_a_pasted_report_is_looked_for_and_a_click_jumps_to_the_peak(panel, chest, application):
+    """Every sentence gets its row, those with a place their heatmap; what says that nothing is there has no colours."""
+    assert panel.widget._parameterNode.inputVolume is chest
+    paste(panel)
+    assert panel.column(panel.ui.reportTable, 0)[0] == MASS
+    assert panel.column(panel.ui.reportTable, 1) == ["positive", "negated", "normal", "comparison"]
+    assert evidence(panel)[0] == "● located"
+    assert evidence(panel)[3] == "– not groundable"
+    heat = provenance.results_in(application.scene, "heatmap", chest)
+    assert len(heat) == 3
+    assert scene.scores_of(heat[0]).shape == (14, 14, 14)
+    assert foreground(application) == heat[0].GetID(), "the first sentence with a place is shown by itself"
+    peak = provenance.structured(heat[0], "peak")
+    assert np.allclose(views.crosshair_of(application.scene).GetCrosshairRAS(), peak, atol=1e-4)
+    shot(panel, "report")
+
+    panel.ui.reportTable.setCurrentCell(1, 0)
+    assert foreground(application) is None, "a negated sentence lights nothing up"
+    QTest.keyClick(panel.ui.reportTable, QtCore.Qt.Key_Up)
+    assert foreground(application) == heat[0].GetID(), "arrow keys choose as clicks do"
+
+
+def test_typing_is_answered_in_grey_and_enter_keeps_it(panel, application):
+    QTest.keyClicks(panel.ui.askLineEdit, MASS)
+    panel.until(lambda: "located" in panel.ui.answerLabel.text)
+    shown = application.scene.GetNodeByID(foreground(application))
+    assert "provisional" in shown.GetDisplayNode().GetColorNode().GetName()
+    assert not shown.GetSaveWithScene()
+    assert not provenance.holds_text(application.scene)
+    assert not panel.ui.textNoteLabel.visible
+
+    QTest.keyClick(panel.ui.askLineEdit, QtCore.Qt.Key_Return)
+    panel.until(lambda: panel.ui.historyComboBox.count == 1)
+    kept = application.scene.GetNodeByID(foreground(application))
+    assert provenance.fact(kept, "sentence") == MASS
+    assert provenance.results_in(application.scene, "heatmap") == [kept], "the provisional map is gone"
+    assert panel.ui.textNoteLabel.visible, "saving now would save words of the report"
+    shot(panel, "ask")
+    panel.click(panel.ui.forgetTextButton)
+    assert not provenance.holds_text(application.scene)
+    assert panel.ui.historyComboBox.count == 0
+
+
+def test_every_control_of_the_heatmap_does_what_it_says(panel, application):
+    paste(panel, MASS, 1)
+    panel.ui.opacitySlider.value = 0.25
+    (composite,) = views.composites(application.scene)
+    assert composite.GetForegroundOpacity() == pytest.approx(0.25)
+    panel.ui.thresholdSlider.value = 0.6
+    heat = application.scene.GetNodeByID(foreground(application))
+    assert heat.GetDisplayNode().GetLowerThreshold() == pytest.approx(0.6)
+
+    QTest.mousePress(panel.ui.hideButton, QtCore.Qt.LeftButton)
+    assert composite.GetForegroundOpacity() == 0
+    QTest.mouseRelease(panel.ui.hideButton, QtCore.Qt.LeftButton)
+    assert composite.GetForegroundOpacity() == pytest.approx(0.25)
+
+    (box,) = provenance.results_in(application.scene, "peak")
+    assert box.GetDisplayNode().GetVisibility()
+    panel.click(panel.ui.peakBoxCheckBox)
+    assert not box.GetDisplayNode().GetVisibility()
+
+    panel.ui.outlineCheckBox.setChecked(True)
+    assert foreground(application) is None
+    assert len(provenance.results_in(application.scene, "outline")) == 1
+    panel.ui.outlineCheckBox.setChecked(False)
+    assert provenance.results_in(application.scene, "outline") == []
+
+    panel.click(panel.ui.keepOutlineButton)
+    panel.click(panel.ui.keepOutlineButton)
+    colours = {m.GetDisplayNode().GetColor() for m in provenance.results_in(application.scene, "outline")}
+    assert len(colours) == 2, "each kept sentence has a colour of its own"
+    panel.click(panel.ui.clearOutlinesButton)
+    assert provenance.results_in(application.scene, "outline") == []
+
+    panel.click(panel.ui.toSegmentButton)
+    assert "attention region, not a measurement" in panel.ui.messageLabel.text
+    views.crosshair_of(application.scene).SetCrosshairRAS(0, 0, 0)
+    panel.click(panel.ui.nextPeakButton)
+    panel.click(panel.ui.previousPeakButton)
+    peak = scene.peaks_of(heat, 0.4)[0]
+    assert np.allclose(views.crosshair_of(application.scene).GetCrosshairRAS(), peak, atol=1e-3)
+
+
+def test_lungs_are_segmented_with_volumes_and_mean_hu(panel, application, chest):
+    panel.ui.surfacesCheckBox.setChecked(True)
+    panel.ui.segmentButton.collapsed = False
+    panel.widget.panel.segment.segment("lungs")
+    panel.until(panel.idle)
+    (node,) = provenance.results_in(application.scene, "segmentation", chest)
+    assert panel.column(panel.ui.volumeTable, 0) == ["left lung", "right lung"]
+    assert [float(text) for text in panel.column(panel.ui.volumeTable, 1)] == pytest.approx([1750, 1750], rel=0.35)
+    assert all(float(text) < -600 for text in panel.column(panel.ui.volumeTable, 2))
+    segment = node.GetSegmentation().GetNthSegment(0)
+    assert segment.GetRepresentation(segments.SURFACE).GetNumberOfPoints() > 100
+    tables = [n for n in slicer.util.getNodesByClass("vtkMRMLTableNode") if "volumes" in n.GetName()]
+    assert len(tables) == 1
+    shot(panel, "segment")
+
+
+def test_cancel_answers_within_a_second(panel, application):
+    panel.widget.panel.segment.segment("chest")
+    panel.until(lambda: "Segmenting" in panel.ui.progressLabel.text and panel.ui.progressBar.maximum > 0)
+    assert panel.ui.workWidget.visible
+    began = time.monotonic()
+    panel.click(panel.ui.cancelButton)
+    panel.until(panel.idle)
+    assert time.monotonic() - began < 1
+    assert not panel.ui.workWidget.visible
+    assert provenance.results_in(application.scene, "segmentation") == []
+    panel.ui.askLineEdit.text = MASS
+    QTest.keyClick(panel.ui.askLineEdit, QtCore.Qt.Key_Return)
+    panel.until(panel.idle)
+    assert "located" in panel.ui.answerLabel.text, "the engine answers again"
+
+
+def test_a_finding_shows_the_heatmap_of_its_best_sentence(panel, application):
+    panel.ui.findingsButton.collapsed = False
+    panel.click(panel.ui.scoreFindingsButton)
+    panel.until(panel.idle)
+    assert panel.ui.findingsTable.rowCount == 18
+    assert "no probability" in panel.ui.findingsNoteLabel.text
+    panel.ui.findingsTable.setCurrentCell(4, 0)
+    (heat,) = provenance.results_in(application.scene, "heatmap")
+    assert heat.GetName() == panel.ui.findingsTable.item(4, 0).text()
+    shot(panel, "findings")
+
+
+def test_a_saved_scene_restores_the_panel(panel, application, tmp_path):
+    paste(panel)
+    rows = panel.column(panel.ui.reportTable, 0)[:3]
+    application.save(tmp_path / "scene.mrb")
+    panel.widget.exit()
+    panel.widget.cleanup()
+
+    other = Application()
+    other.slice_view()
+    again = Panel(other)
+    assert other.scene.ReadFromMRB(str(tmp_path / "scene.mrb"), False)
+    again.events()
+    assert again.column(again.ui.reportTable, 0) == rows
+    assert evidence(again)[0] == "● located"
+    again.ui.reportTable.setCurrentCell(0, 0)
+    assert other.scene.GetNodeByID(foreground(other)).GetName().startswith("Spiculated")
+    again.widget.exit()
+    again.widget.cleanup()
+
+
+def test_leaving_the_panel_puts_the_views_back(panel, application, chest):
+    pet = application.add_volume(np.zeros((4, 4, 4), np.int16), np.eye(4), "pet")
+    panel.widget.exit()
+    views.show_overlay(application.scene, chest, pet, 0.8)
+    panel.widget.enter()
+    paste(panel, MASS, 1)
+    assert foreground(application) != pet.GetID()
+    panel.widget.exit()
+    assert foreground(application) == pet.GetID()
+
+
+def test_closing_the_scene_in_the_middle_leaves_a_working_panel(panel, application):
+    panel.ui.reportTextEdit.setPlainText(REPORT)
+    panel.until(lambda: panel.ui.reportTable.rowCount == 4)
+    application.scene.Clear()
+    panel.until(panel.idle)
+    assert panel.ui.reportTable.rowCount == 0
+    QTest.keyClicks(panel.ui.askLineEdit, "Heart")
+    QTest.keyClick(panel.ui.askLineEdit, QtCore.Qt.Key_Return)
+    assert "Choose a CT volume" in panel.ui.messageLabel.text
+
+
+def test_what_is_no_chest_is_refused_in_the_engines_words(panel, application):
+    box = application.add_volume(
+        np.random.default_rng(0).integers(-20, 60, (40, 40, 40), np.int16), np.diag([4.0, 4, 4, 1]), "water"
+    )
+    panel.widget._parameterNode.inputVolume = box
+    panel.ui.askLineEdit.text = MASS
+    QTest.keyClick(panel.ui.askLineEdit, QtCore.Qt.Key_Return)
+    panel.until(panel.idle)
+    assert "lung" in panel.ui.messageLabel.text.lower()
+
+
+def test_an_unencrypted_server_elsewhere_is_refused(local):
+    local.ui.remoteUrlEdit.text = "http://gpu.hospital.example:8378"
+    local.ui.remoteUrlEdit.editingFinished.emit()
+    assert "unencrypted" in local.ui.messageLabel.text
+
+
+def test_a_server_that_is_not_there_is_said_so(local):
+    local.ui.remoteUrlEdit.text = "http://127.0.0.1:9"
+    local.ui.remoteUrlEdit.editingFinished.emit()
+    local.ui.engineButton.collapsed = False
+    local.click(local.ui.startEngineButton)
+    local.until(local.idle)
+    assert local.ui.messageLabel.visible
+    assert "127.0.0.1:9" in local.ui.logTextEdit.plainText
+
+
+def test_the_engine_starts_by_itself_survives_a_kill_by_a_button_and_ends_with_the_panel(local, application):
+    """A real child process: started by the first question, killed, shown, restarted, and gone at the end."""
+    local.ui.askLineEdit.text = MASS
+    QTest.keyClick(local.ui.askLineEdit, QtCore.Qt.Key_Return)
+    local.until(local.idle)
+    assert "located" in local.ui.answerLabel.text
+    engine = local.widget.logic.choice.engine
+    first = psutil.Process(engine.pid)
+    assert "Running on this computer" in local.ui.engineStatusLabel.text
+    shot(local, "engine")
+
+    first.kill()
+    local.until(lambda: "ended" in local.ui.messageLabel.text)
+    assert "Ended unexpectedly" in local.ui.engineStatusLabel.text
+    assert local.ui.startEngineButton.text == "Restart"
+    local.click(local.ui.startEngineButton)
+    local.until(local.idle)
+    assert engine.pid != first.pid
+    local.ui.answerLabel.text = ""
+    QTest.keyClick(local.ui.askLineEdit, QtCore.Qt.Key_Return)
+    local.until(lambda: "located" in local.ui.answerLabel.text)
+
+    second = psutil.Process(engine.pid)
+    local.widget.cleanup()
+    second.wait(10)
+    assert not second.is_running()
+
+
+def test_the_modules_own_test_passes_here_too(application, monkeypatch, tmp_path):
+    """The test that runs inside Slicer (slicer_add_python_unittest), on the stand-ins."""
+    from SimCroPSlicer import SimCroPSlicerTest
+
+    monkeypatch.setenv("SIMCROP_HOME", str(tmp_path))
+    SimCroPSlicerTest().runTest()
