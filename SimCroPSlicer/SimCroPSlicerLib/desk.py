@@ -15,6 +15,7 @@ from SimCroPSlicerLib.rows import Row, progress_text
 from SimCroPSlicerLib.tasks import Task, Work
 
 AMBER = "#b26a00"
+FIRST_COLUMN = 210
 
 
 class Desk:
@@ -111,14 +112,18 @@ def fill(table: Any, columns: tuple[str, ...], rows: list[Row], wide: str = "") 
         table: to fill.
         columns: their titles.
         rows: as many cells each.
-        wide: the column that takes the room that is left; the first where "".
+        wide: the column that takes the room that is left; with "" the first has a fixed width and the rest is scrolled.
     """
     blocked = table.blockSignals(True)
     table.setColumnCount(len(columns))
     table.setHorizontalHeaderLabels([_(column) for column in columns])
     header = table.horizontalHeader()
     header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-    header.setSectionResizeMode(columns.index(wide) if wide else 0, qt.QHeaderView.Stretch)
+    if wide:
+        header.setSectionResizeMode(columns.index(wide), qt.QHeaderView.Stretch)
+    else:
+        header.setSectionResizeMode(0, qt.QHeaderView.Interactive)
+        table.setColumnWidth(0, FIRST_COLUMN)
     table.verticalHeader().setVisible(False)
     table.setRowCount(len(rows))
     for number, row in enumerate(rows):

@@ -22,12 +22,11 @@ def remove(node: Any) -> None:
     scene = node.GetScene()
     if scene is None:
         return
+    scene.RemoveNode(node)
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     item = hierarchy.GetItemByDataNode(node)
     if item != hierarchy.GetInvalidItemID():
-        hierarchy.RemoveItem(item)
-    if node.GetScene() is not None:
-        scene.RemoveNode(node)
+        hierarchy.RemoveItem(item, False)
 
 
 def _item(hierarchy: Any, node: Any) -> int:

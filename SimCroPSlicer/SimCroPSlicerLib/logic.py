@@ -132,12 +132,6 @@ class EngineLogic:
         answer = yield wire.capabilities()
         return answer.document
 
-    def weights_list(self) -> Work:
-        """Every set of weights that the engine knows."""
-        yield from self.running()
-        answer = yield wire.weights()
-        return answer.document
-
     def parsed(self, report: str) -> Work:
         """What the sentences of a report say, without a scan."""
         yield from self.running()
@@ -197,10 +191,6 @@ class EngineLogic:
             answer = yield request(session)
         return answer
 
-    def encoded(self, volume: Any) -> Work:
-        """Encode the scan, so that the first sentence need not wait."""
-        yield from self._asked(volume, wire.encode)
-
     def grounded(
         self, volume: Any, *, sentences: Sequence[str | Mapping[str, str]] | None = None, report: str | None = None
     ) -> Work:
@@ -209,11 +199,6 @@ class EngineLogic:
             volume, lambda session: wire.ground(session, sentences=sentences, report=report)
         )
         return _answer_of(answer, "ground", "sentences")
-
-    def ranked_at(self, volume: Any, point_ras_mm: Sequence[float], report: str) -> Work:
-        """The sentences of a report, ranked by how well they fit a point of the volume's own space."""
-        answer = yield from self._asked(volume, lambda session: wire.at(session, point_ras_mm, report=report))
-        return answer.document
 
     def findings(self, volume: Any) -> Work:
         """Score the findings that the weights know: an `Answer`."""
@@ -237,11 +222,6 @@ class EngineLogic:
                 yield wire.heartbeat(session)
             except UnknownSession:
                 self._sessions.pop(key, None)
-
-    def closed(self, node_id: str) -> Work:
-        """End the sessions of a volume node that has gone or changed."""
-        for key in [key for key in self._sessions if key.node_id == node_id]:
-            yield wire.close_session(self._sessions.pop(key))
 
 
 def _checked(answer: wire.ResultEvent, kind: str) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class AskPart:
         self._task = None
         found = answer.found[0]
         row = sentence_row(found.result)
-        words = [part for part in (*row.cells[1:3], row.cells[5]) if part]
+        words = [part for part in (*row.cells[2:4], row.cells[1]) if part]
         self._ui.answerLabel.text = " · ".join([*words, *answer.warnings])
         if provisional:
             self._desk.display.show_provisional(found, answer)

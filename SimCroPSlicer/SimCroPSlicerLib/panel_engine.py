@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -89,13 +87,13 @@ class EnginePart:
         if self._known is None:
             return _("Running {where}.").format(where=where)
         return _("Running {where}: {device}, version {version}.").format(
-            where=where, device=self._known.get("device", "?"), version=self._known.get("version", "?")
+            where=where, device=self._known["device_name"], version=self._known["version"]
         )
 
     def _introduced(self, capabilities: dict[str, Any]) -> None:
         self._known = capabilities
         self._desk.ui.engineStatusLabel.text = self._status()
-        self._desk.ui.weightsLabel.text = weights_text(capabilities.get("weights"))
+        self._desk.ui.weightsLabel.text = weights_text(capabilities["weights"])
 
     def _remote_edited(self) -> None:
         ui = self._desk.ui
@@ -167,19 +165,12 @@ class EnginePart:
         self._desk.ui.logTextEdit.append(line)
 
 
-def weights_text(weights: Any) -> str:
-    """The weights in use: name, training data, licence."""
-    if not isinstance(weights, dict):
-        return "" if weights is None else str(weights)
-    words = [str(weights.get("name", "")), str(weights.get("trained_on", "")), str(weights.get("licence", ""))]
-    return " · ".join(word for word in words if word)
-
-
-def own_pid() -> int:
-    """Slicer's pid: the engine ends with it."""
-    return os.getpid()
-
-
-def source_of(module_file: str) -> Path:
-    """Where the engine's code is, from the module's file."""
-    return install.engine_source(Path(module_file).resolve().parent)
+def weights_text(weights: dict[str, Any]) -> str:
+    """The weights in use: for each task name, what they were trained on, licence, and the file's hash."""
+    lines = []
+    for part in ("grounding", "segmentation"):
+        info = weights.get(part)
+        if info is not None:
+            words = (info["name"], info["trained_on"], info["licence"], f"sha256 {info['sha256'][:12]}…")
+            lines.append(f"{part}: " + " · ".join(word for word in words if word))
+    return "\n".join(lines)

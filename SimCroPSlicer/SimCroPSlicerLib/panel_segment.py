@@ -28,7 +28,7 @@ class SegmentPart:
         self._version = version
         desk.ui.lungsButton.connect("clicked(bool)", lambda *_: self.segment("lungs"))
         desk.ui.chestButton.connect("clicked(bool)", lambda *_: self.segment("chest"))
-        fill(desk.ui.volumeTable, VOLUME_COLUMNS, [])
+        fill(desk.ui.volumeTable, VOLUME_COLUMNS, [], "Structure")
 
     def segment(self, task: str) -> None:
         """Label the CT and put the segments into the scene."""
@@ -69,4 +69,4 @@ class SegmentPart:
         node.SetNodeReferenceID(provenance.SOURCE_ROLE, volume.GetID())
 
     def _show(self, rows: Rows) -> None:
-        fill(self._desk.ui.volumeTable, VOLUME_COLUMNS, [volume_row(*row) for row in rows])
+        fill(self._desk.ui.volumeTable, VOLUME_COLUMNS, [volume_row(*row) for row in rows], "Structure")

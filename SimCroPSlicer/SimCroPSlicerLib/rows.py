@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-SENTENCE_COLUMNS = ("Sentence", "Says", "Side, lobe", "Score", "Rank", "Evidence")
+SENTENCE_COLUMNS = ("Sentence", "Evidence", "Says", "Side, lobe", "Score", "Rank")
 FINDING_COLUMNS = ("Finding", "Score", "Evidence", "Best sentence")
 VOLUME_COLUMNS = ("Structure", "Volume (mL)", "Mean (HU)")
 _MARKS = {"located": "●", "weak": "◐", "not located": "○", "outside field of view": "◇", "not groundable": "–"}
@@ -29,17 +29,17 @@ class Row:
 def sentence_row(result: dict[str, Any]) -> Row:
     """A sentence that was looked for (docs/results.md)."""
     conflict = bool(result.get("side_conflict"))
-    place = ", ".join(dict.fromkeys(part for part in (result.get("side"), result.get("lobe")) if part))
+    place = _place(result.get("side"), result.get("lobe"))
     tip = (
         "The sentence names one side, the peak lies on the other. Check which of the two is wrong." if conflict else ""
     )
     cells = (
         str(result["text"]),
+        _evidence(result.get("evidence")),
         str(result["polarity"]) if result["kind"] == "finding" else str(result["kind"]),
         place + (" ⚠" if conflict else ""),
         _score(result.get("score")),
         _rank(result.get("rank")),
-        _evidence(result.get("evidence")),
     )
     return Row(cells, conflict, tip)
 
@@ -76,6 +76,13 @@ def progress_text(stage: str, done: int, total: int, eta_s: float | None) -> str
     if eta_s is not None:
         text += f", {eta_s:.0f} s left"
     return text
+
+
+def _place(side: str | None, lobe: str | None) -> str:
+    """Side and lobe, each said once."""
+    if lobe is None or side is None:
+        return lobe or side or ""
+    return lobe if side in lobe else f"{side} {lobe}"
 
 
 def _score(score: float | None) -> str:

@@ -32,12 +32,12 @@ def slices(heatmap: Heatmap, volume: Volume) -> Iterator[NDArray[np.float32]]:
 
 
 def _shared_axes(to_patch: Affine, shape: tuple[int, int, int]) -> tuple[int, int, int] | None:
-    """For each volume axis the one heatmap axis along which it runs (to a thousandth of a patch), or None."""
+    """For each volume axis the one heatmap axis along which it runs (to a hundred-thousandth of a patch), or None."""
     travel = np.abs(to_patch[:3, :3]) * shape
     along = [int(column.argmax()) for column in travel.T]
     across = travel.copy()
     across[along, [0, 1, 2]] = 0.0
-    return (along[0], along[1], along[2]) if sorted(along) == [0, 1, 2] and across.max() < 1e-3 else None
+    return (along[0], along[1], along[2]) if sorted(along) == [0, 1, 2] and across.max() < 1e-5 else None
 
 
 def _products(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from simcrop_core.progress import Job
 # Windows share a quarter: half, as in the released script, costs 2.4 times the windows for the same label map to
 # within the network's own error (docs/performance.md).
 OVERLAP = 0.25
+_IMPORTING = threading.Lock()
 _WINDOWS_AT_ONCE = {"cuda": 8, "mps": 2, "cpu": 1}
 
 
@@ -99,9 +101,13 @@ def _window_scores(model: UNETR, image_HWD: Tensor, job: Job, warn: Callable[[st
 
 
 def import_sliding_windows() -> None:
-    """Import MONAI's sliding windows now: the first segmentation would otherwise wait for it, seconds."""
-    import monai.data.utils
-    import monai.inferers.utils  # noqa: F401
+    """Import MONAI's sliding windows now: the first segmentation would otherwise wait for it, seconds.
+
+    One thread at a time: MONAI's modules import each other in circles, which two threads at once break off half-way.
+    """
+    with _IMPORTING:
+        import monai.data.utils
+        import monai.inferers.utils  # noqa: F401
 
 
 @torch.inference_mode()
@@ -109,6 +115,7 @@ def _slide(model: UNETR, image_HWD: Tensor, at_once: int, job: Job) -> Tensor:
     """(labels, H, W, D) float32 scores on the CPU."""
     job.step("Segmenting", 0, 1)
     # Seconds of import (it brings transformers and matplotlib along) that no sentence should wait for.
+    import_sliding_windows()
     from monai.data.utils import dense_patch_slices
     from monai.inferers.utils import sliding_window_inference
 

@@ -16,6 +16,7 @@ from simcrop_core.errors import Cancelled, ServerUnreachable
 from simcrop_core.serve import wire
 
 _READ = 1 << 18
+_MOST_KEPT = 8
 
 
 class Call:
@@ -175,7 +176,10 @@ class Connections:
 
     def _keep(self, connection: http.client.HTTPConnection) -> None:
         with self._lock:
-            self._idle.append(connection)
+            if len(self._idle) < _MOST_KEPT:
+                self._idle.append(connection)
+                return
+        connection.close()
 
     def _new(self) -> http.client.HTTPConnection:
         connection = (

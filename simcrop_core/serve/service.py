@@ -18,6 +18,7 @@ from simcrop_core.inference.segmentation import import_sliding_windows
 from simcrop_core.inference.session import Grounded
 from simcrop_core.progress import Job
 from simcrop_core.results import as_json
+from simcrop_core.serve.embedding import TOGETHER, Embedding
 from simcrop_core.serve.faults import named
 from simcrop_core.serve.lanes import Lane
 from simcrop_core.serve.running import Outcome, Running
@@ -27,9 +28,11 @@ from simcrop_core.serve.work_folder import WorkFolder, zipped
 from simcrop_core.text.report import Statement
 
 # A report's sentences go through the text encoder this many at a time: a typed one waits for no more than these.
-_EMBEDDED_AT_ONCE = 8
-# Heavy work lets sentences pass between two windows, but always comes on.
-_LONGEST_YIELD_S = 0.5
+_EMBEDDED_AT_ONCE = TOGETHER
+_EMBEDDED_IN_PASSING = 2
+# Longer work lets shorter pass before each of its steps, but always comes on.
+_YIELD_TO_SENTENCES_S = 0.5
+_YIELD_TO_ENCODINGS_S = 10.0
 _SWEEP_S = 0.25
 
 
@@ -52,9 +55,11 @@ class Service:
         self.requests: dict[tuple[str, str], Running] = {}
         self._leases_of_running: dict[Running, Lease] = {}
         self.fault: SimCroPError | None = None
-        self._heavy = Lane("heavy")
+        self._segmentations = Lane("segmentations")
+        self._encodings = Lane("encodings")
         self._sentences = Lane("sentences")
         self._exports = Lane("exports")
+        self._embedding = Embedding(self._sentences, lambda texts: self.engine.text_encoder.encode(texts))
         self._loaded = asyncio.Event()
         self._warm: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -83,7 +88,7 @@ class Service:
         for task in (self._warm, self._sweeper):
             if task is not None:
                 task.cancel()
-        for lane in (self._heavy, self._sentences, self._exports):
+        for lane in (self._segmentations, self._encodings, self._sentences, self._exports):
             lane.close()
         self.work_folder.remove()
 
@@ -99,16 +104,18 @@ class Service:
 
     async def _warm_up(self) -> None:
         # Both lanes' models are loaded in one thread, before either is used: so none is ever loaded twice.
-        (fault,) = await asyncio.gather(self._heavy.run("", self.engine.warm_up), return_exceptions=True)
+        (fault,) = await asyncio.gather(self._encodings.run("", self.engine.warm_up), return_exceptions=True)
         self.fault = None if fault is None else named(fault)
         self._loaded.set()
         if fault is not None:
             return
-        # What only some questions need is fetched while nobody asks.
+        # What only some questions need is fetched now, in steps so small that nobody waits for them.
         await self._exports.run("", import_sliding_windows)
         texts = finding_texts()
-        for start in range(0, len(texts), _EMBEDDED_AT_ONCE):
-            await self._sentences.run("", partial(self.engine.embed, texts[start : start + _EMBEDDED_AT_ONCE]))
+        for start in range(0, len(texts), _EMBEDDED_IN_PASSING):
+            part = texts[start : start + _EMBEDDED_IN_PASSING]
+            await self._sentences.run("", partial(self.engine.text_encoder.encode, part))
+        await self._sentences.run("", lambda: self.engine.finding_embeddings)
 
     async def _sweep(self) -> None:
         while True:
@@ -221,8 +228,9 @@ class Service:
     async def segment(self, running: Running, lease: Lease, task: str) -> Outcome:
         """Label the scan; the array is `labels`, on the scan's own grid."""
         await self.warm()
-        job = self._yielding(running.job)
-        labels = await self._heavy.run(lease.id, lambda: lease.scan.segment(task, job))
+        passing = ((self._encodings, _YIELD_TO_ENCODINGS_S), (self._sentences, _YIELD_TO_SENTENCES_S))
+        job = _Yielding(running.job, passing)
+        labels = await self._segmentations.run(lease.id, lambda: lease.scan.segment(task, job))
         result = await asyncio.to_thread(lease.scan.segment_result, labels, Path("labels"))
         return Outcome({**as_json(result), "affine": labels.affine.tolist()}, {"labels": labels.voxels})
 
@@ -262,25 +270,24 @@ class Service:
         return await self._sentences.run(lease.id, lambda: lease.scan.ground(statements, running.job))
 
     async def _encoded(self, running: Running, lease: Lease) -> None:
-        """The scan's features: in the heavy lane, unless they are there."""
+        """The scan's features: in the lane of the encodings, unless they are there."""
         await self.warm()
         if not lease.scan.encoded:
-            job = self._yielding(running.job)
-            await self._heavy.run(lease.id, lambda: lease.scan.encode(job))
+            job = _Yielding(running.job, ((self._sentences, _YIELD_TO_SENTENCES_S),))
+            await self._encodings.run(lease.id, lambda: lease.scan.encode(job))
 
     async def _embedded(self, running: Running, lease: Lease, statements: Sequence[Statement]) -> None:
         """The scan's features, and the sentences' embeddings in the encoder's memory."""
         await self._encoded(running, lease)
         texts = [statement.grounding_text for statement in statements]
+        if len(texts) == 1:
+            await self._embedding.read(lease.id, texts[0])
+            return
         for start in range(0, len(texts), _EMBEDDED_AT_ONCE):
             part = texts[start : start + _EMBEDDED_AT_ONCE]
             if len(texts) > _EMBEDDED_AT_ONCE:
                 running.job.step("Reading the sentences", start, len(texts))
                 await self._sentences.run(lease.id, partial(self.engine.text_encoder.encode, part))
-
-    def _yielding(self, job: Job) -> Job:
-        """The same job, which lets waiting sentences pass before every step."""
-        return _Yielding(job, self._sentences)
 
     def _with_heatmaps(self, document: dict[str, Any], heatmaps: Sequence[Heatmap | None]) -> Outcome:
         """The result, and each heatmap as an array with its place and its colours."""
@@ -294,14 +301,15 @@ class Service:
 
 
 class _Yielding(Job):
-    """A job of the heavy lane that waits before every step until no sentence is at work."""
+    """A job that waits before every step, so long at most, until lanes with shorter work are idle."""
 
-    def __init__(self, job: Job, sentences: Lane) -> None:
+    def __init__(self, job: Job, passing: Sequence[tuple[Lane, float]]) -> None:
         super().__init__()
         self._job = job
-        self._sentences = sentences
+        self._passing = passing
 
     def step(self, stage: str, done: int, total: int) -> None:
-        """Report a step to the job itself, and let sentences pass."""
+        """Report a step to the job itself, and let the others pass."""
         self._job.step(stage, done, total)
-        self._sentences.wait_until_idle(_LONGEST_YIELD_S)
+        for lane, timeout_s in self._passing:
+            lane.wait_until_idle(timeout_s)

@@ -131,7 +131,7 @@ def shot(panel, name):
 
 
 def evidence(panel):
-    return panel.column(panel.ui.reportTable, 5)
+    return panel.column(panel.ui.reportTable, 1)
 
 
 def foreground(application):
@@ -150,7 +150,7 @@ def test_a_pasted_report_is_looked_for_and_a_click_jumps_to_the_peak(panel, ches
     assert panel.widget._parameterNode.inputVolume is chest
     paste(panel)
     assert panel.column(panel.ui.reportTable, 0)[0] == MASS
-    assert panel.column(panel.ui.reportTable, 1) == ["positive", "negated", "normal", "comparison"]
+    assert panel.column(panel.ui.reportTable, 2) == ["positive", "negated", "normal", "comparison"]
     assert evidence(panel)[0] == "● located"
     assert evidence(panel)[3] == "– not groundable"
     heat = provenance.results_in(application.scene, "heatmap", chest)
