@@ -86,8 +86,12 @@ class EnginePart:
         where = _("on this computer") if engine.on_this_machine else _("at the server")
         if self._known is None:
             return _("Running {where}.").format(where=where)
-        return _("Running {where}: {device}, version {version}.").format(
-            where=where, device=self._known["device_name"], version=self._known["version"]
+        return _("Running {where}: {device} ({name}), {memory} GB in use, version {version}.").format(
+            where=where,
+            device=self._known["device"],
+            name=self._known["device_name"],
+            memory=round(self._known["memory"]["process_bytes"] / 2**30, 1),
+            version=self._known["version"],
         )
 
     def _introduced(self, capabilities: dict[str, Any]) -> None:

@@ -150,6 +150,16 @@ def test_a_client_killed_while_it_sends_leaves_nothing(server, client):
     assert "Traceback" not in "".join(server.log)
 
 
+def test_small_answers_are_not_held_back(scan, client):
+    """Forty milliseconds are what an answer waits where the system is left to gather small packets."""
+    took = []
+    for _ in range(40):
+        asked = time.monotonic()
+        client.ask(wire.heartbeat(scan.id))
+        took.append(time.monotonic() - asked)
+    assert sorted(took)[10] < 0.03
+
+
 def test_nobody_there_is_said_by_name():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

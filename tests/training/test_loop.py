@@ -34,7 +34,7 @@ def recipe(objective):
     return Recipe(
         "tiny", objective, preset="tiny", schedule=schedule,
         grounding=GroundingSettings(batch=2, keep=0.8),
-        segmentation=SegmentationSettings(frames=1, windows=2, measure_on=1),
+        segmentation=SegmentationSettings(frames=1, windows=1, measure_on=1),
         simcrop=SimCroPSettings(batch=2, report_tokens=64),
     )  # fmt: skip
 
