@@ -26,6 +26,7 @@ type: $(READY)
 	$(BIN)/mypy
 	$(BIN)/mypy --platform win32
 	$(BIN)/mypy --platform darwin
+	MYPYPATH=SimCroPSlicer:training $(BIN)/mypy SimCroPSlicer/SimCroPSlicer.py SimCroPSlicer/SimCroPSlicerLib/*.py
 
 bench: $(READY)
 	$(BIN)/simcrop bench

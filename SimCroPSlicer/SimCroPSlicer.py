@@ -104,8 +104,8 @@ class SimCroPSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self) -> None:
         """Called when Slicer ends or the module is reloaded."""
-        self.removeObservers()
         self._disconnect()
+        self.removeObservers()
         if self.panel is not None:
             self.panel.close()
 

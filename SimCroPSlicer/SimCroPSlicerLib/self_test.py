@@ -12,7 +12,7 @@ from SimCroPSlicerLib.scene import image_of
 from SimCroPSlicerLib.segments import LABELMAP
 
 SPACING_MM = 4.0
-SHAPE = (90, 64, 72)
+SHAPE = (72, 52, 56)
 
 
 def drawn_chest(scene: Any) -> Any:

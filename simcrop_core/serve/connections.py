@@ -127,7 +127,8 @@ class Connections:
             call._check()
             response = self._sent(connection, request)
             result = self._answered(response, call)
-            whole = response.isclosed() and not response.will_close
+            # After a long body that was not sent to its end, nothing else may follow on the same connection.
+            whole = response.isclosed() and not response.will_close and request.length is not None
             return result
         except (OSError, http.client.HTTPException) as fault:
             call._check()
@@ -142,7 +143,7 @@ class Connections:
             connection.request(
                 request.method,
                 request.path,
-                body=None if request.length == 0 else _until_answered(connection, request.body),
+                body=_body(connection, request),
                 headers=request.headers(self._token),
                 encode_chunked=request.length is None,
             )
@@ -204,6 +205,13 @@ class Connections:
 
 class _Stale(Exception):
     """The other side had closed the connection before it answered."""
+
+
+def _body(connection: http.client.HTTPConnection, request: wire.Request) -> Iterable[bytes] | None:
+    """The body to send: one whose length was announced in any case to its end."""
+    if request.length is None:
+        return _until_answered(connection, request.body)
+    return request.body if request.length else None
 
 
 class _AnsweredEarly(Exception):

@@ -160,6 +160,14 @@ def test_small_answers_are_not_held_back(scan, client):
     assert sorted(took)[10] < 0.03
 
 
+def test_answers_that_begin_before_the_body_was_sent_do_not_disturb_the_next_request(scan):
+    """The server needs no body to check; what was announced must follow all the same."""
+    for _ in range(40):
+        assert scan.check()["lungs_found"]
+        scan.encode()
+    assert scan.ground(SENTENCE).document["sentences"]
+
+
 def test_nobody_there_is_said_by_name():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -202,6 +202,11 @@ def test_every_control_of_the_heatmap_does_what_it_says(panel, application):
     QTest.mouseRelease(panel.ui.hideButton, QtCore.Qt.LeftButton)
     assert composite.GetForegroundOpacity() == pytest.approx(0.25)
 
+    QTest.keyPress(panel.ui.reportTable, QtCore.Qt.Key_F9)
+    assert composite.GetForegroundOpacity() == 0, "F9 held anywhere in the panel hides the heat"
+    QTest.keyRelease(panel.ui.reportTable, QtCore.Qt.Key_F9)
+    assert composite.GetForegroundOpacity() == pytest.approx(0.25)
+
     (box,) = provenance.results_in(application.scene, "peak")
     assert box.GetDisplayNode().GetVisibility()
     panel.click(panel.ui.peakBoxCheckBox)

@@ -1,0 +1,51 @@
+"""Tables say what the results say (docs/results.md)."""
+
+from __future__ import annotations
+
+from SimCroPSlicerLib import rows
+
+RESULT = {
+    "text": "Mass in the left lower lobe.",
+    "polarity": "positive",
+    "kind": "finding",
+    "side": "left",
+    "lobe": "left lower lobe",
+    "score": 0.678,
+    "rank": [12, 500],
+    "evidence": "located",
+    "side_conflict": False,
+}
+
+
+def test_a_sentence_with_everything():
+    row = rows.sentence_row(RESULT)
+    assert row.cells == (RESULT["text"], "● located", "positive", "left lower lobe", "0.68", "12 of 500")
+    assert not row.conflict
+
+
+def test_a_side_conflict_is_marked_in_word_and_colour():
+    row = rows.sentence_row({**RESULT, "side_conflict": True})
+    assert row.conflict
+    assert "⚠" in row.cells[3]
+    assert "other" in row.tip
+
+
+def test_a_side_without_a_lobe_and_a_lobe_of_no_side_are_both_said():
+    assert rows.sentence_row({**RESULT, "lobe": None}).cells[3] == "left"
+    assert rows.sentence_row({**RESULT, "lobe": "upper lobe", "side": "bilateral"}).cells[3] == "bilateral upper lobe"
+
+
+def test_a_comparison_says_that_it_is_one_and_scores_nothing():
+    row = rows.sentence_row({**RESULT, "kind": "comparison", "score": None, "rank": None, "evidence": "not groundable"})
+    assert row.cells[1:3] == ("– not groundable", "comparison")
+    assert row.cells[4:] == ("", "")
+
+
+def test_a_sentence_that_is_being_looked_for_has_words_but_no_score():
+    row = rows.pending_row({k: RESULT[k] for k in ("text", "polarity", "kind", "side", "lobe")})
+    assert row.cells == (RESULT["text"], "", "positive", "left lower lobe", "", "")
+
+
+def test_progress_in_words():
+    assert rows.progress_text("Segmenting", 4, 10, 12.4) == "Segmenting 40 %, 12 s left"
+    assert rows.progress_text("Waiting", 0, 0, None) == "Waiting"
