@@ -60,6 +60,8 @@ $(READY): requirements.lock pyproject.toml
 
 $(VENV)/.slicer-ready: requirements-slicer.lock $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-slicer.lock
+	@$(BIN)/python -c 'import PySide6.QtGui, vtkmodules.vtkRenderingOpenGL2' || \
+		{ echo "System libraries are missing: apt-get install libegl1 libgl1 libxkbcommon0 (Debian, Ubuntu)"; exit 1; }
 	touch $@
 
 clean:
