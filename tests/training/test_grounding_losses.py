@@ -8,6 +8,8 @@ import torch
 from simcrop_training.objectives.grounding_losses import across, aligned, balanced, cosine, nowhere, where
 
 TAU = 0.07
+# The scan that the sentence is from.
+OWN = torch.tensor([0])
 
 
 @pytest.fixture
@@ -51,16 +53,16 @@ def test_scores_on_scans_with_the_like_do_not_count_against_a_sentence(scan):
     scans = torch.stack([features, features.flip(1), torch.randn(6, 5)])
     words = sentences[:1].double().numpy()
     scores = [unit(region(s.double().numpy(), words[0], 2)) @ unit(words[0]) / TAU for s in scans]
-    everywhere = across(scans, sentences[:1], torch.tensor([[True, False, False]]), 0, top_k=2)
+    everywhere = across(scans, sentences[:1], torch.tensor([[True, False, False]]), OWN, top_k=2)
     assert everywhere.item() == pytest.approx(cross_entropy(np.array(scores), 0), rel=1e-4)
-    without_second = across(scans, sentences[:1], torch.tensor([[True, True, False]]), 0, top_k=2)
+    without_second = across(scans, sentences[:1], torch.tensor([[True, True, False]]), OWN, top_k=2)
     assert without_second.item() == pytest.approx(cross_entropy(np.array([scores[0], scores[2]]), 0), rel=1e-4)
 
 
 def test_a_sentence_is_pulled_to_its_own_scan_and_away_from_the_others(scan):
     features, sentences, _, _ = scan
     scans = torch.stack([features, torch.randn(6, 5)]).requires_grad_()
-    across(scans, sentences[:1], torch.tensor([[True, False]]), 0, top_k=6).backward()
+    across(scans, sentences[:1], torch.tensor([[True, False]]), OWN, top_k=6).backward()
     step = -scans.grad
     assert (step[0].mean(0) @ sentences[0]) > 0 > (step[1].mean(0) @ sentences[0])
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from simcrop_training.data.sample import CELL, CELLS, Sample, Truth
 
 _AIR = -1000
-_NOISE = np.random.default_rng(0).standard_normal(1 << 23).astype(np.float16)
+_NOISE = np.random.default_rng(0).standard_normal(1 << 23, dtype=np.float32)
 _LOWEST, _HIGHEST = -1024, 3071
 # How far the density of each tissue may move, HU: air, lung, its dense parts, fat, muscle and blood, contrast, bone.
 _TISSUE_HU = np.array([_LOWEST, -1000.0, -850.0, -500.0, -100.0, 50.0, 250.0, 1200.0, _HIGHEST])

@@ -156,24 +156,22 @@ class Grounding:
         head = self._head
         top_k = head.model.config.top_k
         features_BKC = head.features(batch.images_B1HWD, batch.keep_BK)
+        words = [asked.embeddings_SC for asked in batch.asked]
+        sentences = head.model.project(torch.cat(words)).split([len(w) for w in words])
         terms: dict[str, list[Tensor]] = {"found": [], "where": [], "nowhere": [], "aligned": [], "across": []}
         scale = head.log_scale.exp()
-        for own, asked in enumerate(batch.asked):
-            sentences_SC = head.model.project(asked.embeddings_SC)
-            cosine_SK = cosine(sentences_SC, features_BKC[own])
+        for asked, features_KC, sentences_SC in zip(batch.asked, features_BKC.unbind(), sentences, strict=True):
+            cosine_SK = cosine(sentences_SC, features_KC)
             logits_SK = scale * cosine_SK + head.offset
             there = asked.target_SK.amax(1) > 0
             if there.any():
                 terms["found"].append(balanced(logits_SK[there], asked.target_SK[there]))
                 terms["where"].append(where(2 * logits_SK[there], asked.target_SK[there]))
-                terms["aligned"].append(
-                    aligned(features_BKC[own], sentences_SC, cosine_SK, there, asked.meaning_S, top_k)
-                )
+                terms["aligned"].append(aligned(features_KC, sentences_SC, cosine_SK, there, asked.meaning_S, top_k))
             if not there.all():
                 terms["nowhere"].append(nowhere(logits_SK[~there]))
-            if asked.findings and len(batch.asked) > 1:
-                alike_FB = torch.tensor([[_alike(t, scan.present) for scan in batch.asked] for t in asked.topics])
-                terms["across"].append(across(features_BKC, sentences_SC[asked.findings], alike_FB, own, top_k))
+        if len(batch.asked) > 1:
+            terms["across"] += _between_scans(batch.asked, features_BKC, sentences, top_k)
         means = {name: _mean(values) for name, values in terms.items()}
         contrasts = self._settings.align_weight * (means["aligned"] + means["across"])
         loss = means["found"] + 0.5 * (means["where"] + means["nowhere"]) + contrasts
@@ -250,6 +248,19 @@ def _alike(topic: Topic, present: frozenset[Topic]) -> bool:
     """Whether something of this kind was found in a scan, on this side or on no side in particular."""
     kind, side = topic
     return any(k == kind and (not side or not s or s == side) for k, s in present)
+
+
+def _between_scans(
+    asked: Sequence[Asked], features_BKC: Tensor, sentences: Sequence[Tensor], top_k: int
+) -> list[Tensor]:
+    """The contrast of every sentence that points at a finding with the other scans; none where there is no such one."""
+    topics = [topic for scan in asked for topic in scan.topics]
+    if not topics:
+        return []
+    alike_FB = torch.tensor([[_alike(topic, scan.present) for scan in asked] for topic in topics])
+    own_F = torch.tensor([own for own, scan in enumerate(asked) for _ in scan.topics])
+    findings_FC = torch.cat([words_SC[scan.findings] for scan, words_SC in zip(asked, sentences, strict=True)])
+    return [across(features_BKC, findings_FC, alike_FB, own_F, top_k)]
 
 
 def _mean(values: list[Tensor]) -> Tensor:

@@ -49,21 +49,27 @@ def aligned(
     return to_sentences + to_regions
 
 
-def across(features_BKC: Tensor, sentences_FC: Tensor, alike_FB: Tensor, own: int, top_k: int) -> Tensor:
-    """Contrast of a sentence's score on its own scan with its scores on the others, where nothing like it is.
+def across(features_BKC: Tensor, sentences_FC: Tensor, alike_FB: Tensor, own_F: Tensor, top_k: int) -> Tensor:
+    """Contrast of each sentence's score on its own scan with its scores on the others, where nothing like it is.
 
     The score is the one that decides `evidence`: the cosine with the mean of the top-K patches. Without this a network
     learns which sentences are often true, and hardly looks.
+
+    Args:
+        features_BKC: of the patches of every scan.
+        sentences_FC: that point at a finding.
+        alike_FB: whether the like was found in a scan.
+        own_F: the scan each sentence is from.
+        top_k: patches that make a region.
     """
-    scores = []
-    for features_KC in features_BKC:
-        chosen = cosine(sentences_FC, features_KC).detach().topk(min(top_k, len(features_KC)), dim=1).indices
-        region_FC = F.normalize(features_KC[chosen].mean(1).float(), dim=-1)
-        scores.append((F.normalize(sentences_FC.float(), dim=-1) * region_FC).sum(-1))
-    logits_FB = torch.stack(scores, 1) / _TEMPERATURE
-    hidden_FB = alike_FB.clone()
-    hidden_FB[:, own] = False
-    return F.cross_entropy(logits_FB.masked_fill(hidden_FB, -torch.inf), torch.full((len(logits_FB),), own))
+    scans, patches = features_BKC.shape[:2]
+    cosine_FBK = cosine(sentences_FC, features_BKC.flatten(0, 1)).unflatten(1, (scans, patches))
+    chosen_FBk = cosine_FBK.detach().topk(min(top_k, patches), dim=2).indices
+    rows_FBk = chosen_FBk + patches * torch.arange(scans)[:, None]
+    region_FBC = F.embedding(rows_FBk, features_BKC.flatten(0, 1)).mean(2).float()
+    score_FB = F.cosine_similarity(region_FBC, sentences_FC.float()[:, None], dim=-1)
+    hidden_FB = alike_FB.scatter(1, own_F[:, None], value=False)
+    return F.cross_entropy((score_FB / _TEMPERATURE).masked_fill(hidden_FB, -torch.inf), own_F)
 
 
 def where(logits_SK: Tensor, target_SK: Tensor) -> Tensor:
