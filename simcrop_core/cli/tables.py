@@ -52,7 +52,7 @@ def say_findings(result: FindingsResult, folder: Path) -> None:
             escape(finding.sentence or "–"),
             _place(finding.peak_ras_mm, finding.side_conflict),
         )
-    for column in (table.columns[i] for i in (0, 1, 2, 4)):
+    for column in table.columns:  # one row a label; the page has every sentence whole
         column.no_wrap = True
     out.print(table)
     out.print(f"{NOT_A_DIAGNOSIS} Compare scans for one finding, not findings with each other.")
