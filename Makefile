@@ -35,10 +35,10 @@ bench: $(READY)
 # folder of the three openly licensed CTs that the starter may see (docs/model-card-starter.md).
 TRAIN := $(BIN)/simcrop-train
 starter: $(READY)
-	$(TRAIN) phantoms runs/phantoms -n 240
+	$(TRAIN) phantoms runs/phantoms -n 1000
 	$(TRAIN) phantoms runs/heldout -n 16 --first-seed 100000
-	$(TRAIN) phantoms runs/style-b -n 60 --first-seed 100000 --style b
-	$(TRAIN) real runs/real --scans $(SCANS) -n 50
+	$(TRAIN) phantoms runs/style-b -n 80 --first-seed 100000 --style b
+	$(TRAIN) real runs/real --scans $(SCANS) -n 60
 	$(TRAIN) run training/recipes/starter-grounding.yaml --output runs/grounding \
 		--synthetic runs/phantoms --real runs/real --held-out runs/heldout
 	$(TRAIN) run training/recipes/starter-segmentation.yaml --output runs/segmentation \

@@ -12,14 +12,19 @@ from numpy.typing import NDArray
 from simcrop_core.errors import BrokenAnswer, ServerUnreachable, UnknownSession, UnknownVolume
 from simcrop_core.serve import wire
 from SimCroPSlicerLib.connection import Address, Connection
-from SimCroPSlicerLib.geometry import Affine, affine_of
+from SimCroPSlicerLib.geometry import Affine, Point, affine_of, local_point
 from SimCroPSlicerLib.tasks import PAUSE, Scheduler, Work
 from SimCroPSlicerLib.voxels import VolumeKey, key_of, voxels_of
 
 # A session outlives a coffee, not a night; it ends by itself when Slicer is gone.
 LEASE_S = 900.0
 HEARTBEAT_S = 120.0
-_SCHEMAS = {"ground": "simcrop.ground/1", "findings": "simcrop.findings/1", "segment": "simcrop.segment/1"}
+_SCHEMAS = {
+    "ground": "simcrop.ground/1",
+    "findings": "simcrop.findings/1",
+    "segment": "simcrop.segment/1",
+    "at": "simcrop.at/1",
+}
 
 
 class Engine(Protocol):
@@ -204,6 +209,12 @@ class EngineLogic:
         """Score the findings that the weights know: an `Answer`."""
         answer = yield from self._asked(volume, wire.findings)
         return _answer_of(answer, "findings", "findings")
+
+    def at(self, volume: Any, world_ras_mm: Point, sentences: Sequence[Mapping[str, str]]) -> Work:
+        """Rank sentences for a point of the world: the document `simcrop.at/1` (docs/serve.md)."""
+        point = local_point(volume, world_ras_mm)
+        answer = yield from self._asked(volume, lambda session: wire.at(session, point, sentences=sentences))
+        return _checked(answer, "at")
 
     def segmented(self, volume: Any, task: str) -> Work:
         """Label the scan: a `Segmented`."""

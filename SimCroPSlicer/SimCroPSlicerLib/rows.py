@@ -7,6 +7,7 @@ from typing import Any
 
 SENTENCE_COLUMNS = ("Sentence", "Evidence", "Says", "Side, lobe", "Score", "Rank")
 FINDING_COLUMNS = ("Finding", "Score", "Evidence", "Best sentence")
+HERE_COLUMNS = ("Sentence", "Fits here better than", "From")
 VOLUME_COLUMNS = ("Structure", "Volume (mL)", "Mean (HU)")
 _MARKS = {"located": "●", "weak": "◐", "not located": "○", "outside field of view": "◇", "not groundable": "–"}
 
@@ -61,6 +62,13 @@ def finding_row(result: dict[str, Any]) -> Row:
         str(result.get("sentence") or ""),
     )
     return Row(cells, conflict)
+
+
+def here_row(result: dict[str, Any], origin: str) -> Row:
+    """A sentence as it fits the place of the crosshair (docs/serve.md)."""
+    share = f"{100 * result['share_below']:.0f} % of the scan"
+    best = "● best place, " if result["peak"] else ""
+    return Row((str(result["text"]), best + share, origin))
 
 
 def volume_row(name: str, volume_ml: float, mean_hu: float | None) -> Row:

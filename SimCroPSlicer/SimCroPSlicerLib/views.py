@@ -28,6 +28,15 @@ def crosshair_of(scene: Any) -> Any:
     return scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
 
 
+def crosshair_point(scene: Any) -> Point | None:
+    """Where the crosshair is in the world (RAS, mm); None in a scene without one."""
+    crosshair = crosshair_of(scene)
+    if crosshair is None:
+        return None
+    r, a, s = crosshair.GetCrosshairRAS()
+    return float(r), float(a), float(s)
+
+
 def jump_to(scene: Any, world_ras_mm: Point) -> None:
     """Bring every slice view, and the crosshair of slices and 3D, to a point of the world."""
     centred = slicer.vtkMRMLSliceNode.CenteredJumpSlice

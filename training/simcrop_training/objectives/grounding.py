@@ -80,13 +80,19 @@ class Frames:
 
 
 class GroundingHead(nn.Module):
-    """The model with the scale and offset that turn a cosine into a logit."""
+    """The model with what turns a cosine into a logit: a scale, an offset, and how often a sentence is true at all.
+
+    The last is there so that cosines need not say it: what they say of a sentence is then what the scan shows. Only the
+    model is exported.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.model = GroundingModel(config)
         self.log_scale = nn.Parameter(torch.tensor(2.3))
         self.offset = nn.Parameter(torch.tensor(-3.0))
+        self.prior = nn.Linear(config.text.dim, 1, bias=False)
+        nn.init.zeros_(self.prior.weight)
 
     def features(self, frames_B1HWD: Tensor, keep_BK: Tensor | None) -> Tensor:
         """(B, K, C) features of the kept patches."""
@@ -156,13 +162,16 @@ class Grounding:
         head = self._head
         top_k = head.model.config.top_k
         features_BKC = head.features(batch.images_B1HWD, batch.keep_BK)
-        words = [asked.embeddings_SC for asked in batch.asked]
-        sentences = head.model.project(torch.cat(words)).split([len(w) for w in words])
+        words_SC = torch.cat([asked.embeddings_SC for asked in batch.asked])
+        counts = [len(asked.embeddings_SC) for asked in batch.asked]
+        sentences, priors = head.model.project(words_SC).split(counts), head.prior(words_SC).split(counts)
         terms: dict[str, list[Tensor]] = {"found": [], "where": [], "nowhere": [], "aligned": [], "across": []}
         scale = head.log_scale.exp()
-        for asked, features_KC, sentences_SC in zip(batch.asked, features_BKC.unbind(), sentences, strict=True):
+        for asked, features_KC, sentences_SC, prior_S1 in zip(
+            batch.asked, features_BKC.unbind(), sentences, priors, strict=True
+        ):
             cosine_SK = cosine(sentences_SC, features_KC)
-            logits_SK = scale * cosine_SK + head.offset
+            logits_SK = scale * cosine_SK + head.offset + prior_S1.float()
             there = asked.target_SK.amax(1) > 0
             if there.any():
                 terms["found"].append(balanced(logits_SK[there], asked.target_SK[there]))
