@@ -112,8 +112,10 @@ class SentenceResult:
         side: named in the sentence.
         lobe: named in the sentence.
         score: cosine of the sentence with the mean of its top-K patches; None where not groundable.
-        rank: (place, out of): its place among the reference sentences on the same scan; 1 is best.
-        evidence: what the score means for these weights; None where they carry no thresholds. Never a verdict.
+        usual_score: what the sentence scores on chests in general; None where the weights do not say.
+        rank: (place, out of): its place among the reference sentences on the same scan, by the excess of the score over
+            the usual one; 1 is best.
+        evidence: what that excess means for these weights; None where they carry no thresholds. Never a verdict.
         peak_ras_mm: centre of the best patch.
         peak_ijk: the same, as the nearest voxel of the input volume.
         peak_patch_mm: edge lengths of the patch: the peak is no finer than this box.
@@ -134,6 +136,7 @@ class SentenceResult:
     peak_ijk: tuple[int, int, int] | None
     peak_patch_mm: tuple[float, float, float] | None
     side_conflict: bool
+    usual_score: float | None = None
     heatmap: str | None = None
     reference: ImageReference | None = None
 

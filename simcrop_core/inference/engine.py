@@ -12,12 +12,13 @@ from torch import Tensor
 from simcrop_core.errors import TaskNotSupported
 from simcrop_core.imaging.heatmap import ColourScale
 from simcrop_core.inference.device import compute_dtype, prepared, resolve_device
+from simcrop_core.inference.usual import UsualScores
 from simcrop_core.models.checksum import sentences_sha256
 from simcrop_core.models.config import ModelConfig
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.registry import STARTER, WeightsFolder, resolve_weights
 from simcrop_core.models.unetr import UNETR
-from simcrop_core.models.weights import load_grounding_model, load_segmentation_model, sha256_of
+from simcrop_core.models.weights import StoredSentences, load_grounding_model, load_segmentation_model, sha256_of
 from simcrop_core.models.weights_metadata import Thresholds, WeightsMetadata
 from simcrop_core.results import DeviceName, WeightsInfo
 from simcrop_core.text.cache import CachedTextEncoder
@@ -46,13 +47,13 @@ class Engine:
         self.device = resolve_device(device)
 
     @cached_property
-    def _grounding(self) -> tuple[GroundingModel, WeightsMetadata, Tensor | None]:
-        model, metadata, reference = load_grounding_model(self.folder)
+    def _grounding(self) -> tuple[GroundingModel, WeightsMetadata, StoredSentences]:
+        model, metadata, sentences = load_grounding_model(self.folder)
         model.eval().requires_grad_(False)
         # Features in the fast format; a sentence's few numbers stay exact.
         model.vision.to(self.device, compute_dtype(self.device))
         model.image_projection.to(self.device, compute_dtype(self.device))
-        return model, metadata, reference
+        return model, metadata, sentences
 
     def grounding_model_on_cpu(self) -> GroundingModel:
         """Another copy for a scan that the device has no room for; the engine's own stays where it is."""
@@ -69,7 +70,7 @@ class Engine:
 
     @property
     def thresholds(self) -> Thresholds | None:
-        """From which score a sentence counts as located or weak; None where the weights have none."""
+        """From which excess over its usual score a sentence counts as located or weak; None where there are none."""
         return self._grounding[1].thresholds
 
     @property
@@ -105,9 +106,17 @@ class Engine:
         """(500, C) embeddings of the reference sentences: from the weights file if it has these, else computed here."""
         _, metadata, stored = self._grounding
         sentences = reference_sentences()
-        if stored is None or metadata.reference_sha256 != sentences_sha256(sentences):
+        if stored.reference_RC is None or metadata.reference_sha256 != sentences_sha256(sentences):
             return self.embed(sentences)
-        return stored.float()
+        return stored.reference_RC.float()
+
+    @cached_property
+    def usual_scores(self) -> UsualScores | None:
+        """What sentences score on chests in general; None where the weights do not say."""
+        stored = self._grounding[2]
+        if stored.usual_MC is None or stored.usual_M is None:
+            return None
+        return UsualScores(stored.usual_MC, stored.usual_M)
 
     @cached_property
     def finding_embeddings(self) -> Tensor:

@@ -40,13 +40,13 @@ class Findings:
     heatmaps: list[Heatmap]
 
 
-def label_scores(scores_S: Tensor) -> dict[str, float]:
+def label_scores(excess_S: Tensor) -> dict[str, float]:
     """The score of every label, wherever its sentences are.
 
     Args:
-        scores_S: of all sentences of `finding_sentences`: each label's positive, then its negated ones.
+        excess_S: of all sentences of `finding_sentences`: each label's positive, then its negated ones.
     """
-    parts = scores_S.split(
+    parts = excess_S.split(
         [len(part) for finding in finding_sentences() for part in (finding.positive, finding.negated)]
     )
     return {
@@ -58,19 +58,20 @@ def label_scores(scores_S: Tensor) -> dict[str, float]:
 def score_findings(
     reader: SentenceReader,
     similarity: Similarity,
-    reference_scores_R: Tensor,
+    reference_excess_R: Tensor,
     thresholds: Mapping[str, Thresholds],
 ) -> list[ScoredFinding]:
     """Score every label by its reference sentences (docs/findings.md).
 
-    The score of a label is the highest score of its positive sentences, less the mean score of its negated ones; the
-    score of a sentence is the cosine with the mean of its top-K patches (paper Eq. 3, 4; docs/methods/simcrop.md).
+    The score of a label is that of its best positive sentence less the mean of its negated ones. What counts of a
+    sentence is by how much the cosine with the mean of its top-K patches (paper Eq. 3, 4; docs/methods/simcrop.md) is
+    above what is usual for it.
     Positive sentences about a place outside the field of view do not count.
 
     Args:
         reader: of the scan.
         similarity: of all sentences of `finding_sentences` with the scan: each label's positive, then its negated ones.
-        reference_scores_R: of the bank that ranks the sentences.
+        reference_excess_R: of the bank that ranks the sentences.
         thresholds: of a label's score; a label without has the evidence of its best sentence.
 
     Returns:
@@ -83,7 +84,7 @@ def score_findings(
             finding,
             similarity.rows(positive),
             similarity.rows(negated),
-            reference_scores_R,
+            reference_excess_R,
             thresholds.get(finding.label),
         )
         for finding, positive, negated in zip(finding_sentences(), rows[::2], rows[1::2], strict=True)
@@ -100,14 +101,14 @@ def _scored(
     finding: FindingSentences,
     positive: Similarity,
     negated: Similarity,
-    reference_scores_R: Tensor,
+    reference_excess_R: Tensor,
     thresholds: Thresholds | None,
 ) -> ScoredFinding:
-    sentences = reader.results(finding.positive, positive, reference_scores_R)
+    sentences = reader.results(finding.positive, positive, reference_excess_R)
     placed = [i for i, sentence in enumerate(sentences) if sentence.peak_ras_mm is not None]
     assert placed, "the plain prompt names no place that could be outside the field of view"
-    best = max(placed, key=lambda i: float(positive.scores_S[i]))
-    score = round(float(positive.scores_S[best] - negated.scores_S.mean()), 4)
+    best = max(placed, key=lambda i: float(positive.excess_S[i]))
+    score = round(float(positive.excess_S[best] - negated.excess_S.mean()), 4)
     heatmap = heatmap_of(positive.maps_SN[best], reader.features, finding.positive[best].text)
     sentence = sentences[best]
     if thresholds is not None:

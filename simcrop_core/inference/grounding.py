@@ -11,6 +11,7 @@ from torch import Tensor
 from simcrop_core.errors import WidthMismatch
 from simcrop_core.imaging.heatmap import Heatmap
 from simcrop_core.inference.features import PatchFeatures
+from simcrop_core.inference.usual import UsualScores
 
 _SENTENCES_AT_ONCE = 64
 
@@ -23,19 +24,29 @@ class Similarity:
         maps_SN: cosine of each patch with each sentence; −1 where a patch holds only padding.
         scores_S: cosine of each sentence with the mean of its top-K patches.
         peaks_S: the patch with the highest cosine.
+        usual_S: what the sentences score on chests in general; None where the weights do not say.
     """
 
     maps_SN: Tensor
     scores_S: Tensor
     peaks_S: Tensor
+    usual_S: Tensor | None = None
+
+    @property
+    def excess_S(self) -> Tensor:
+        """By how much each sentence scores above what is usual for it; its score where that is not known."""
+        return self.scores_S if self.usual_S is None else self.scores_S - self.usual_S
 
     def rows(self, numbers: Tensor) -> Similarity:
         """The answer to the sentences of those numbers only."""
-        return Similarity(self.maps_SN[numbers], self.scores_S[numbers], self.peaks_S[numbers])
+        usual_S = None if self.usual_S is None else self.usual_S[numbers]
+        return Similarity(self.maps_SN[numbers], self.scores_S[numbers], self.peaks_S[numbers], usual_S)
 
 
 @torch.inference_mode()
-def ground(features: PatchFeatures, sentences_SC: Tensor, *, top_k: int) -> Similarity:
+def ground(
+    features: PatchFeatures, sentences_SC: Tensor, *, top_k: int, usual: UsualScores | None = None
+) -> Similarity:
     """Score every patch of one scan against every sentence.
 
     Cosine similarity of patch features and sentence embeddings (paper Eq. 2 with both sides L2-normalised), and the
@@ -45,6 +56,7 @@ def ground(features: PatchFeatures, sentences_SC: Tensor, *, top_k: int) -> Simi
         features: of one scan.
         sentences_SC: sentence embeddings in the patch space.
         top_k: patches that make a sentence's region; clipped to the number of patches within the scan.
+        usual: scores on chests in general, where the weights know them.
 
     Raises:
         WidthMismatch: features and embeddings come from different models.
@@ -64,7 +76,8 @@ def ground(features: PatchFeatures, sentences_SC: Tensor, *, top_k: int) -> Simi
             sentences_SC.split(_SENTENCES_AT_ONCE), maps_SN.split(_SENTENCES_AT_ONCE), strict=True
         )
     ]
-    return Similarity(maps_SN, torch.cat(scores), maps_SN.argmax(dim=1))
+    usual_S = None if usual is None else usual.of(sentences_SC)
+    return Similarity(maps_SN, torch.cat(scores), maps_SN.argmax(dim=1), usual_S)
 
 
 def _region_scores(features_NC: Tensor, sentences_SC: Tensor, maps_SN: Tensor, top_k: int) -> Tensor:
@@ -78,11 +91,11 @@ def heatmap_of(map_N: Tensor, features: PatchFeatures, text: str) -> Heatmap:
     return Heatmap(map_N.reshape(features.grid).numpy(), features.affine, text)
 
 
-def ranks(scores_S: Tensor, reference_scores_R: Tensor) -> list[tuple[int, int]]:
-    """Each sentence's place among the reference sentences on the same scan.
+def ranks(excess_S: Tensor, reference_excess_R: Tensor) -> list[tuple[int, int]]:
+    """Each sentence's place among the reference sentences on the same scan, by the excess over what is usual.
 
     (1, 500) is above them all, (500, 500) below all or all but one.
     """
-    better = (reference_scores_R[None, :] > scores_S[:, None]).sum(dim=1)
-    out_of = len(reference_scores_R)
+    better = (reference_excess_R[None, :] > excess_S[:, None]).sum(dim=1)
+    out_of = len(reference_excess_R)
     return [(min(int(place) + 1, out_of), out_of) for place in better]

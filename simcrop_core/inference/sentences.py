@@ -20,13 +20,13 @@ from simcrop_core.results import Evidence, ImageReference, SentenceResult
 from simcrop_core.text.report import Statement
 
 
-def evidence_of(score: float, thresholds: Thresholds | None) -> Evidence | None:
-    """What a score means for the weights that gave it; None where they carry no thresholds."""
+def evidence_of(excess: float, thresholds: Thresholds | None) -> Evidence | None:
+    """What an excess over the usual score means for the weights; None where they carry no thresholds."""
     if thresholds is None:
         return None
-    if score >= thresholds.located:
+    if excess >= thresholds.located:
         return "located"
-    return "weak" if score >= thresholds.weak else "not located"
+    return "weak" if excess >= thresholds.weak else "not located"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,16 +46,13 @@ class SentenceReader:
     thresholds: Thresholds | None
 
     def results(
-        self, statements: Sequence[Statement], similarity: Similarity, reference_scores_R: Tensor
+        self, statements: Sequence[Statement], similarity: Similarity, reference_excess_R: Tensor
     ) -> list[SentenceResult]:
         """One result a statement, in order."""
-        places = ranks(similarity.scores_S, reference_scores_R)
-        return [
-            self._result(statement, float(similarity.scores_S[i]), places[i], int(similarity.peaks_S[i]))
-            for i, statement in enumerate(statements)
-        ]
+        places = ranks(similarity.excess_S, reference_excess_R)
+        return [self._result(statement, similarity, i, places[i]) for i, statement in enumerate(statements)]
 
-    def _result(self, statement: Statement, score: float, rank: tuple[int, int], peak: int) -> SentenceResult:
+    def _result(self, statement: Statement, similarity: Similarity, row: int, rank: tuple[int, int]) -> SentenceResult:
         nowhere = SentenceResult(
             text=statement.text,
             polarity=statement.polarity,
@@ -76,12 +73,15 @@ class SentenceReader:
         if not covers(self.frame, statement.region, statement.side):
             return replace(nowhere, evidence="outside field of view")
         patch_mm = self.features.patch_mm
-        r, a, s = (float(mm) for mm in apply(self.features.affine, patch_index(peak, self.features.grid)))
+        peak = patch_index(int(similarity.peaks_S[row]), self.features.grid)
+        r, a, s = (float(mm) for mm in apply(self.features.affine, peak))
+        usual_S = similarity.usual_S
         return replace(
             nowhere,
-            score=round(score, 4),
+            score=round(float(similarity.scores_S[row]), 4),
+            usual_score=None if usual_S is None else round(float(usual_S[row]), 4),
             rank=rank,
-            evidence=evidence_of(score, self.thresholds),
+            evidence=evidence_of(float(similarity.excess_S[row]), self.thresholds),
             peak_ras_mm=(round(r, 2), round(a, 2), round(s, 2)),
             peak_ijk=self._nearest_voxel((r, a, s)),
             peak_patch_mm=patch_mm,

@@ -21,7 +21,7 @@ from simcrop_core.inference.device import is_out_of_memory
 from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.features import PatchFeatures, encode_frame
 from simcrop_core.inference.findings import Findings, score_findings
-from simcrop_core.inference.grounding import ground, heatmap_of
+from simcrop_core.inference.grounding import Similarity, ground, heatmap_of
 from simcrop_core.inference.segmentation import Labelmap, segment_volume
 from simcrop_core.inference.sentences import SentenceReader
 from simcrop_core.progress import Job
@@ -119,8 +119,13 @@ class Session:
         return held + (0 if self._features is None else self._features.features_NC.nbytes)
 
     @cached_property
-    def _reference_scores_R(self) -> Tensor:
-        return ground(self.encode(), self.engine.reference_embeddings, top_k=self.engine.config.top_k).scores_S
+    def _reference_excess_R(self) -> Tensor:
+        return self._similarity(self.engine.reference_embeddings).excess_S
+
+    def _similarity(self, embeddings_SC: Tensor) -> Similarity:
+        """What the encoded scan answers to sentences."""
+        engine = self.engine
+        return ground(self.encode(), embeddings_SC, top_k=engine.config.top_k, usual=engine.usual_scores)
 
     def ground(self, statements: Sequence[Statement], job: Job | None = None) -> Grounded:
         """Find sentences in the scan.
@@ -138,9 +143,9 @@ class Session:
             raise NothingToGround("There is no sentence to look for.", hint="Give --sentence, or a report with text.")
         features = self.encode(job)
         embeddings_SC = self.engine.embed([statement.grounding_text for statement in statements])
-        similarity = ground(features, embeddings_SC, top_k=self.engine.config.top_k)
+        similarity = self._similarity(embeddings_SC)
         reader = self._reader(features)
-        results = reader.results(statements, similarity, self._reference_scores_R)
+        results = reader.results(statements, similarity, self._reference_excess_R)
         heatmaps = [
             heatmap_of(map_N, features, statement.text) if result.peak_ras_mm is not None else None
             for statement, result, map_N in zip(statements, results, similarity.maps_SN, strict=True)
@@ -170,9 +175,9 @@ class Session:
         job = job or Job()
         features = self.encode(job)
         job.step("Scoring findings", 0, 1)
-        similarity = ground(features, self.engine.finding_embeddings, top_k=self.engine.config.top_k)
+        similarity = self._similarity(self.engine.finding_embeddings)
         scored = score_findings(
-            self._reader(features), similarity, self._reference_scores_R, self.engine.finding_thresholds
+            self._reader(features), similarity, self._reference_excess_R, self.engine.finding_thresholds
         )
         job.step("Scoring findings", 1, 1)
         return Findings(
@@ -208,8 +213,8 @@ class Session:
             raise NothingToGround("There is no sentence to rank.", hint="Give sentences, or a report with text.")
         features = self.encode(job)
         embeddings_SC = self.engine.embed([statement.grounding_text for statement in statements])
-        similarity = ground(features, embeddings_SC, top_k=self.engine.config.top_k)
-        results = self._reader(features).results(statements, similarity, self._reference_scores_R)
+        similarity = self._similarity(embeddings_SC)
+        results = self._reader(features).results(statements, similarity, self._reference_excess_R)
         return sentences_at(point_ras_mm, features, similarity, results)
 
     def _reader(self, features: PatchFeatures) -> SentenceReader:

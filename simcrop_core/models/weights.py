@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeVar
 
 from torch import Tensor, nn
@@ -39,14 +40,29 @@ __all__ = [
 ]
 
 REFERENCE_KEY = "reference.embeddings"
+USUAL_KEYS = ("usual.embeddings", "usual.scores")
 
 
-def load_grounding_model(folder: WeightsFolder) -> tuple[GroundingModel, WeightsMetadata, Tensor | None]:
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredSentences:
+    """Sentences that a weights file keeps beside its model, embedded in the patch space.
+
+    Attributes:
+        reference_RC: the reference sentences; None where the file has none.
+        usual_MC: sentences whose score on chests in general was measured; None where that was not done.
+        usual_M: those scores.
+    """
+
+    reference_RC: Tensor | None
+    usual_MC: Tensor | None
+    usual_M: Tensor | None
+
+
+def load_grounding_model(folder: WeightsFolder) -> tuple[GroundingModel, WeightsMetadata, StoredSentences]:
     """The grounding model on the CPU, in float32, in eval mode and without gradients.
 
     Returns:
-        The model; the file's metadata; and the (R, C) embeddings of the reference sentences, already projected, where
-        the file has them.
+        The model; the file's metadata; and the sentences that it keeps.
 
     Raises:
         TaskNotSupported: the set has no grounding model.
@@ -61,19 +77,32 @@ def load_grounding_model(folder: WeightsFolder) -> tuple[GroundingModel, Weights
     config = metadata.config
     if not isinstance(config, ModelConfig):
         raise _wrong_kind(folder, metadata)
-    reference_RC = tensors.pop(REFERENCE_KEY, None)
+    # Copies, for the file stays locked on Windows as long as a tensor of it lives.
+    stored = {key: tensors.pop(key).clone() for key in (REFERENCE_KEY, *USUAL_KEYS) if key in tensors}
     try:
         model = GroundingModel(config)
     except (TypeError, ValueError) as fault:
         raise _impossible(folder, fault) from fault
-    if reference_RC is not None and (reference_RC.ndim != 2 or reference_RC.shape[1] != model.width):
-        raise IncompatibleWeights(
-            f"The reference sentences of {folder.name} are {tuple(reference_RC.shape)}, not (R, {model.width}).",
-            hint="Embed the reference sentences again with these weights.",
-        )
+    sentences = _checked(folder, StoredSentences(*map(stored.get, (REFERENCE_KEY, *USUAL_KEYS))), model.width)
     model.load_flat_state_dict(tensors)
-    # A copy, for the file stays locked on Windows as long as a tensor of it lives.
-    return _frozen(model), metadata, None if reference_RC is None else reference_RC.clone()
+    return _frozen(model), metadata, sentences
+
+
+def _checked(folder: WeightsFolder, sentences: StoredSentences, width: int) -> StoredSentences:
+    """The sentences, if all are as wide as the patches and each usual score has its sentence."""
+    for rows in (sentences.reference_RC, sentences.usual_MC):
+        if rows is not None and (rows.ndim != 2 or rows.shape[1] != width):
+            raise IncompatibleWeights(
+                f"The reference sentences of {folder.name} are {tuple(rows.shape)}, not (R, {width}).",
+                hint="Embed the reference sentences again with these weights.",
+            )
+    embedded, scored = (0 if rows is None else len(rows) for rows in (sentences.usual_MC, sentences.usual_M))
+    if embedded != scored:
+        raise IncompatibleWeights(
+            f"{folder.name} has {scored} usual scores of {embedded} sentences.",
+            hint="Calibrate the weights again (simcrop-train calibrate).",
+        )
+    return sentences
 
 
 def load_segmentation_model(folder: WeightsFolder) -> tuple[UNETR, WeightsMetadata]:

@@ -58,9 +58,9 @@ def test_a_pickled_checkpoint_becomes_weights_that_load(tmp_path):
     torch.save(training, tmp_path / "simcrop.pth")
     installed = import_weights(tmp_path / "simcrop.pth", name="official")
     assert installed.folder == resolve_weights("official")
-    model, metadata, reference = load_grounding_model(installed.folder)
+    model, metadata, sentences = load_grounding_model(installed.folder)
     assert torch.equal(model.flat_state_dict()["blocks.0.mlp.fc2.weight"], state["blocks.0.mlp.fc2.weight"])
-    assert (metadata.name, metadata.provenance.source, reference) == ("official", "simcrop.pth", None)
+    assert (metadata.name, metadata.provenance.source, sentences.reference_RC) == ("official", "simcrop.pth", None)
     assert read_manifest(weights_home() / "official") == checksums_of(weights_home() / "official")
 
 

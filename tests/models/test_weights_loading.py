@@ -17,6 +17,7 @@ from simcrop_core.models.unetr import UNETR
 from simcrop_core.models.verify import verify_weights
 from simcrop_core.models.weights import (
     REFERENCE_KEY,
+    USUAL_KEYS,
     Provenance,
     WeightsMetadata,
     load_grounding_model,
@@ -59,10 +60,12 @@ def without(key):
 def test_the_loaded_models_give_the_numbers_of_the_saved_ones(weights):
     folder, grounding, organs, reference = weights
     image = torch.rand(1, 1, 32, 32, 16) * 2 - 1
-    loaded, metadata, stored_reference = load_grounding_model(resolve_weights(folder))
+    loaded, metadata, sentences = load_grounding_model(resolve_weights(folder))
     assert torch.equal(loaded.encode(image), grounding.eval().encode(image))
-    assert stored_reference is not None
-    assert torch.equal(stored_reference, reference)
+    assert sentences.reference_RC is not None
+    assert torch.equal(sentences.reference_RC, reference)
+    assert sentences.usual_MC is None
+    assert sentences.usual_M is None
     assert metadata == GROUNDING
     labels, _ = load_segmentation_model(resolve_weights(folder))
     assert torch.equal(labels(image), organs.eval()(image))
@@ -73,11 +76,11 @@ def test_the_loaded_models_give_the_numbers_of_the_saved_ones(weights):
 def test_half_precision_files_run_in_single_precision(weights, tmp_path):
     grounding = weights[1]
     save_weights(tmp_path / "half.safetensors", grounding.flat_state_dict(), GROUNDING, half_precision=True)
-    model, _, reference = load_grounding_model(resolve_weights(tmp_path / "half.safetensors"))
+    model, _, sentences = load_grounding_model(resolve_weights(tmp_path / "half.safetensors"))
     image = torch.rand(1, 1, 32, 32, 16)
     assert model.encode(image).dtype == torch.float32
     assert torch.cosine_similarity(model.encode(image), grounding.encode(image), dim=-1).min() > 0.999
-    assert reference is None
+    assert sentences.reference_RC is None
 
 
 def test_a_missing_an_extra_or_a_misshapen_tensor_is_refused(weights):
@@ -97,6 +100,19 @@ def test_reference_sentences_of_another_width_are_refused(weights):
     )
     with pytest.raises(IncompatibleWeights, match="reference"):
         load_grounding_model(folder)
+
+
+def test_usual_scores_come_with_the_sentences_they_belong_to(weights):
+    path, (embeddings, scores) = weights[0] / "grounding.safetensors", USUAL_KEYS
+    known, usual = torch.randn(3, weights[1].width, dtype=torch.float16), torch.tensor([0.1, 0.4, -0.2])
+    whole = rewritten(path, lambda tensors: tensors | {embeddings: known, scores: usual})
+    stored = load_grounding_model(whole)[2]
+    assert stored.usual_MC is not None
+    assert stored.usual_M is not None
+    assert torch.equal(stored.usual_MC, known)
+    assert torch.equal(stored.usual_M, usual)
+    with pytest.raises(IncompatibleWeights, match="usual scores"):
+        load_grounding_model(rewritten(path, without(embeddings)))
 
 
 def test_a_configuration_of_no_possible_model_is_refused(weights):

@@ -16,7 +16,7 @@ from simcrop_core.inference.engine import Engine
 from simcrop_core.models.checksum import sentences_sha256
 from simcrop_core.models.config import PRESETS
 from simcrop_core.models.grounding import GroundingModel
-from simcrop_core.models.weights import REFERENCE_KEY, WeightsMetadata, load_weights, save_weights
+from simcrop_core.models.weights import REFERENCE_KEY, USUAL_KEYS, WeightsMetadata, load_weights, save_weights
 from simcrop_core.text.ct_rate import CT_RATE_LABELS
 from simcrop_core.text.reference import reference_sentences
 
@@ -38,6 +38,10 @@ def cosine(hu):
     """What the hand-set network says of a frame of one intensity m: (m, −m, 1, −1) · (1, −1, 0, 0), normalised."""
     m = np.asarray(hu) / 1000
     return m / np.sqrt(1 + m**2)
+
+
+# What any sentence scores on the mean of the samples: the hand-set network tells no sentence from another.
+USUAL = float(np.mean(cosine((*ABSENT_HU, *PRESENT_HU))))
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +69,10 @@ def calibrated(trained, held_out, tmp_path_factory):
 
 
 def test_thresholds_leave_few_absent_sentences_above_them(calibrated):
-    """Three in a hundred absent ones are located, eight weak or more: quantiles of the scores worked by hand."""
+    """Three in a hundred absent ones are located, eight weak or more: quantiles of the excess worked by hand."""
     thresholds = load_weights(calibrated[1])[1].thresholds
-    assert thresholds.located == pytest.approx(np.quantile(cosine(ABSENT_HU), 0.97), abs=2e-3)
-    assert thresholds.weak == pytest.approx(np.quantile(cosine(ABSENT_HU), 0.92), abs=2e-3)
+    assert thresholds.located == pytest.approx(np.quantile(cosine(ABSENT_HU), 0.97) - USUAL, abs=2e-3)
+    assert thresholds.weak == pytest.approx(np.quantile(cosine(ABSENT_HU), 0.92) - USUAL, abs=2e-3)
     assert thresholds.weak < thresholds.located
 
 
@@ -107,9 +111,17 @@ def test_reference_sentences_travel_with_the_weights(calibrated):
     assert metadata.reference_sha256 == sentences_sha256(reference_sentences())
 
 
+def test_the_usual_score_of_a_sentence_is_its_mean_over_the_samples(calibrated):
+    tensors, _ = load_weights(calibrated[1])
+    assert tensors[USUAL_KEYS[1]].numpy() == pytest.approx(USUAL, abs=2e-3)
+    engine = Engine(str(calibrated[1]), "cpu")
+    assert engine.usual_scores is not None
+    assert engine.usual_scores.of(engine.embed(["A sentence."])).numpy() == pytest.approx(USUAL, abs=2e-3)
+
+
 def test_the_network_is_the_one_that_was_trained(trained, calibrated):
     before, after = load_weights(trained)[0], load_weights(calibrated[1])[0]
-    assert set(after) == {*before, REFERENCE_KEY}
+    assert set(after) == {*before, REFERENCE_KEY, *USUAL_KEYS}
     for key, tensor in before.items():
         torch.testing.assert_close(after[key].float(), tensor, atol=1e-3, rtol=1e-3)
 

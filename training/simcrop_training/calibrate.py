@@ -1,27 +1,30 @@
-"""What turns trained grounding weights into ones to ship: thresholds, colour scale, and the reference sentences."""
+"""What turns trained grounding weights into ones to ship: usual scores, thresholds, colours, reference sentences."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from simcrop_core.errors import IncompatibleWeights
 from simcrop_core.imaging.heatmap import ColourScale
 from simcrop_core.inference.features import PatchFeatures
 from simcrop_core.inference.findings import label_scores
 from simcrop_core.inference.grounding import ground
+from simcrop_core.inference.usual import UsualScores
 from simcrop_core.models.checksum import sentences_sha256
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.registry import resolve_weights
 from simcrop_core.models.weights import (
     REFERENCE_KEY,
+    USUAL_KEYS,
     Thresholds,
     load_grounding_model,
     load_weights,
@@ -31,7 +34,7 @@ from simcrop_core.phantom.truth import KIND_LABELS
 from simcrop_core.text.encoder import TextEncoder, load_text_encoder
 from simcrop_core.text.findings import finding_sentences
 from simcrop_core.text.reference import reference_sentences
-from simcrop_training.data.sample import Sample, load_sample
+from simcrop_training.data.sample import Sample, Truth, load_sample
 from simcrop_training.objectives.grounding import POINTING
 
 # Of findings said to be there that are not, three in a hundred may be called located, and eight at least weak.
@@ -61,7 +64,13 @@ def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str
     """
     model, metadata, _ = load_grounding_model(resolve_weights(weights))
     encoder = load_text_encoder(model.config.text)
-    scores = _scores(model, map(load_sample, held_out), encoder)
+    samples = [(sample.truths, _features(model, sample)) for sample in map(load_sample, held_out)]
+    asked = {truth.text for truths, _ in samples for truth in truths}
+    with torch.inference_mode():
+        reference_RC = model.project(encoder.encode(reference_sentences()))
+        known_MC = torch.cat([reference_RC, model.project(encoder.encode(sorted(asked)))]).half()
+    usual_M = _usual([features for _, features in samples], known_MC.float(), model.config.top_k)
+    scores = _scores(model, samples, encoder, UsualScores(known_MC, usual_M))
     present, absent, peaks = scores.present, scores.absent, scores.peaks
     if len(absent) == 0 or (present >= np.quantile(absent, _LOCATED)).sum() < _FEWEST_LOCATED:
         raise IncompatibleWeights(
@@ -76,15 +85,13 @@ def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str
         "present_weak_or_located": float((present >= thresholds.weak).mean()),
         "absent_not_located": float((absent < thresholds.weak).mean()),
     }
-    with torch.inference_mode():
-        reference_RC = model.project(encoder.encode(reference_sentences()))
     tensors, _ = load_weights(weights)
     provenance = dataclasses.replace(
         metadata.provenance, metrics={**metadata.provenance.metrics, **{k: round(v, 4) for k, v in rates.items()}}
     )
     save_weights(
         output,
-        {**tensors, REFERENCE_KEY: reference_RC},
+        {**tensors, REFERENCE_KEY: reference_RC, **dict(zip(USUAL_KEYS, (known_MC, usual_M), strict=True))},
         dataclasses.replace(
             metadata,
             thresholds=thresholds,
@@ -107,8 +114,8 @@ class _Scores:
     """What held-out samples say.
 
     Attributes:
-        present: scores of sentences about findings that are there.
-        absent: scores of sentences about findings that are not.
+        present: of sentences about findings that are there, the excess over the usual score.
+        absent: the same of sentences about findings that are not.
         peaks: highest cosines of findings that are there.
         without: each CT-RATE label's scores on the samples without it.
     """
@@ -124,31 +131,43 @@ def _thresholds(absent: NDArray[np.float64]) -> Thresholds:
 
 
 @torch.inference_mode()
-def _scores(model: GroundingModel, samples: Iterable[Sample], encoder: TextEncoder) -> _Scores:
+def _usual(scans: Sequence[PatchFeatures], known_MC: Tensor, top_k: int) -> Tensor:
+    """(M,) float16 mean score of each sentence over scans."""
+    return torch.stack([ground(scan, known_MC, top_k=top_k).scores_S for scan in scans]).mean(dim=0).half()
+
+
+@torch.inference_mode()
+def _scores(
+    model: GroundingModel,
+    samples: Sequence[tuple[tuple[Truth, ...], PatchFeatures]],
+    encoder: TextEncoder,
+    usual: UsualScores,
+) -> _Scores:
     statements = [s for finding in finding_sentences() for s in (*finding.positive, *finding.negated)]
     findings_SC = model.project(encoder.encode([s.grounding_text for s in statements]))
     present: list[float] = []
     absent: list[float] = []
     peaks: list[float] = []
     without: dict[str, list[float]] = defaultdict(list)
-    for sample in samples:
-        features = _features(model, sample)
-        sentences_SC = model.project(encoder.encode([truth.text for truth in sample.truths]))
-        answer = ground(features, sentences_SC, top_k=model.config.top_k)
+    for truths, features in samples:
+        sentences_SC = model.project(encoder.encode([truth.text for truth in truths]))
+        answer = ground(features, sentences_SC, top_k=model.config.top_k, usual=usual)
         highest_S = answer.maps_SN.amax(dim=1)
-        for truth, score, highest in zip(sample.truths, answer.scores_S, highest_S, strict=True):
+        for truth, score, highest in zip(truths, answer.excess_S, highest_S, strict=True):
             if truth.polarity == "absent":
                 absent.append(float(score))
             elif truth.polarity in POINTING and len(truth.cells):
                 present.append(float(score))
                 peaks.append(float(highest))
-        there = {label for t in sample.truths if t.polarity in POINTING for label in KIND_LABELS.get(t.topic, ())}
-        for label, score in label_scores(ground(features, findings_SC, top_k=model.config.top_k).scores_S).items():
+        there = {label for t in truths if t.polarity in POINTING for label in KIND_LABELS.get(t.topic, ())}
+        excess_S = ground(features, findings_SC, top_k=model.config.top_k, usual=usual).excess_S
+        for label, score in label_scores(excess_S).items():
             if label not in there:
                 without[label].append(score)
     return _Scores(np.array(present), np.array(absent), np.array(peaks), without)
 
 
+@torch.inference_mode()
 def _features(model: GroundingModel, sample: Sample) -> PatchFeatures:
     """The features of one stored frame; where it is in the patient does not matter here."""
     low, high = model.config.frame.hu_window

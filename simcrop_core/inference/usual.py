@@ -1,0 +1,38 @@
+"""What a sentence scores on chests in general, foretold from what other sentences score there."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Of the kernel exp(w·(cos − 1)) and of the ridge; chosen on phantoms (docs/methods/grounding.md).
+_WIDTH, _RIDGE = 3.0, 0.03
+
+
+class UsualScores:
+    """The score that a sentence has on chests in general, whatever they hold.
+
+    Some sentences score higher than others wherever they are asked, so a score alone says little about a scan. What
+    many sentences score on many chests is kept with the weights; that of any other follows from theirs by kernel ridge
+    regression on the embeddings (docs/methods/grounding.md).
+
+    Args:
+        known_MC: embeddings of sentences in the patch space.
+        scores_M: mean score of each over many chests.
+    """
+
+    def __init__(self, known_MC: Tensor, scores_M: Tensor) -> None:
+        self._known_MC = F.normalize(known_MC.double(), dim=1)
+        self._mean = scores_M.double().mean()
+        kernel_MM = self._kernel(self._known_MC)
+        kernel_MM.diagonal().add_(_RIDGE)
+        self._weights_M = torch.linalg.solve(kernel_MM, scores_M.double() - self._mean)
+
+    def of(self, sentences_SC: Tensor) -> Tensor:
+        """(S,) usual score of each sentence, from its embedding in the patch space."""
+        kernel_SM = self._kernel(F.normalize(sentences_SC.double(), dim=1))
+        return (kernel_SM @ self._weights_M + self._mean).float()
+
+    def _kernel(self, sentences_SC: Tensor) -> Tensor:
+        return torch.exp(_WIDTH * (sentences_SC @ self._known_MC.T - 1))
