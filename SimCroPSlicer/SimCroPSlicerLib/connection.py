@@ -1,39 +1,19 @@
-"""One request over one non-blocking socket, driven from outside: no thread, and no call here ever waits."""
+"""Requests over lines that are kept for the next one, driven from outside: no thread, and no call here ever waits."""
 
 from __future__ import annotations
 
-import contextlib
-import select
-import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from simcrop_core.errors import BrokenAnswer, ServerUnreachable, SimCroPError
+from simcrop_core.errors import BrokenAnswer
 from simcrop_core.serve import wire
+from SimCroPSlicerLib.line import Address, Line, trust, unreachable
 
-_RECEIVE = 1 << 18
-_WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a server listens.
-
-    Attributes:
-        host: a literal address (names are resolved by Qt: `runners.RemoteEngine`).
-        port: TCP.
-        token: "" where the server wants none.
-        name: of the host, which its certificate must show; "" without TLS.
-    """
-
-    host: str
-    port: int
-    token: str
-    name: str = ""
-
-    def __repr__(self) -> str:
-        return f"Address({self.host}:{self.port})"
+MOST_KEPT = 4
+# Servers close idle connections after 75 s: one that is younger is most likely open.
+_KEPT_S = 60.0
 
 
 class Connection:
@@ -42,27 +22,35 @@ class Connection:
     Args:
         request: from `simcrop_core.serve.wire`.
         address: of the server.
-        cafile: of the certificate authority that signed the server's certificate; "" for the system's own.
+        line: to it.
+        again: another line, where a kept one turns out to be closed; None where the line is new.
+        keep: takes the line when the answer is there.
     """
 
-    def __init__(self, request: wire.Request, address: Address, cafile: str = "") -> None:
+    def __init__(
+        self,
+        request: wire.Request,
+        address: Address,
+        line: Line,
+        *,
+        again: Callable[[], Line] | None,
+        keep: Callable[[Line, wire.Exchange], None],
+    ) -> None:
         self.request = request
-        self._exchange = wire.Exchange(request, f"{address.name or address.host}:{address.port}", address.token)
+        self._address = address
+        self._line = line
+        self._again = again
+        self._keep = keep
+        self._begin()
+
+    def _begin(self) -> None:
+        address = self._address
+        self._exchange = wire.Exchange(self.request, f"{address.name or address.host}:{address.port}", address.token)
         self._outgoing = self._exchange.outgoing()
         self._left = memoryview(b"")
         self._sent = False
-        self._failed = False
-        self._advance = self._connecting
-        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        plain = socket.socket(family, socket.SOCK_STREAM)
-        plain.setblocking(False)
-        with contextlib.suppress(OSError):
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # In progress is no failure; a failure shows when the socket becomes writable.
-        plain.connect_ex((address.host, address.port))
-        self._socket = plain
-        self._tls = _context(cafile) if address.name else None
-        self._name = address.name
+        self._refused = False
+        self._heard = False
 
     def poll(self, more: Callable[[], bool]) -> Iterator[wire.Event]:
         """Send and receive what goes without waiting, and give the events that are complete.
@@ -74,17 +62,14 @@ class Connection:
             ServerUnreachable: nothing answers, or the connection broke.
             BrokenAnswer: what came is not in the protocol.
         """
-        try:
-            while more():
-                moved = self._advance()
-                for event in self._exchange.events():
-                    yield event
-                    if not more():
-                        return
-                if not moved:
+        while more():
+            moved = self._moves()
+            for event in self._exchange.events():
+                yield event
+                if not more():
                     return
-        except OSError as fault:
-            raise _unreachable() from fault
+            if not moved:
+                return
 
     @property
     def finished(self) -> bool:
@@ -93,42 +78,36 @@ class Connection:
 
     def close(self) -> None:
         """Hang up; the server stops what it does for this request."""
-        self._socket.close()
+        self._line.close()
 
-    def _connecting(self) -> bool:
-        _, writable, broken = select.select([], [self._socket], [self._socket], 0)
-        if broken or (writable and self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
-            raise _unreachable()
-        if not writable:
-            return False
-        if self._tls is not None:
-            self._socket = self._tls.wrap_socket(
-                self._socket, server_hostname=self._name, do_handshake_on_connect=False
-            )
-            self._advance = self._shaking_hands
+    def release(self) -> None:
+        """The answer's last event is there: the line may serve again."""
+        if self._sent and not self._refused:
+            self._keep(self._line, self._exchange)
         else:
-            self._advance = self._exchanging
-        return True
+            self._line.close()
 
-    def _shaking_hands(self) -> bool:
-        assert isinstance(self._socket, ssl.SSLSocket)
+    def _moves(self) -> bool:
         try:
-            self._socket.do_handshake()
-        except _WOULD_BLOCK:
+            if not self._line.ready():
+                return False
+            sent = self._sends()
+            return self._receives() or sent
+        except OSError as fault:
+            if self._starts_again():
+                return True
+            raise unreachable() from fault
+
+    def _starts_again(self) -> bool:
+        """The server had closed a kept line before it heard the request: it is asked once more over a new one."""
+        if self._again is None or self._heard:
             return False
-        except ssl.SSLError as fault:
-            raise ServerUnreachable(
-                f"The server's certificate was not accepted: {fault.reason}.",
-                hint="Ask the server's administrator for the certificate authority's file, and name it in Engine.",
-            ) from fault
-        self._advance = self._exchanging
+        self._line.close()
+        self._line, self._again = self._again(), None
+        self._begin()
         return True
 
-    def _exchanging(self) -> bool:
-        sent = self._send()
-        return self._receive() or sent
-
-    def _send(self) -> bool:
+    def _sends(self) -> bool:
         if self._sent:
             return False
         if not self._left:
@@ -138,36 +117,106 @@ class Connection:
                 return False
             self._left = memoryview(piece)
         try:
-            self._left = self._left[self._socket.send(self._left) :]
-        except _WOULD_BLOCK:
-            return False
+            count = self._line.send(self._left)
         except ConnectionError:
             # The server may have refused a long body with an answer that is still to be read.
-            self._sent = True
-        return True
+            self._sent = self._refused = True
+            return True
+        self._left = self._left[count:]
+        return bool(count)
 
-    def _receive(self) -> bool:
+    def _receives(self) -> bool:
         if self._exchange.finished:
             return False
-        try:
-            data = self._socket.recv(_RECEIVE)
-        except _WOULD_BLOCK:
+        data = self._line.receive()
+        if data is None:
             return False
         if data:
+            self._heard = True
             self._exchange.receive(data)
+            return True
+        if self._starts_again():
             return True
         try:
             self._exchange.connection_closed()
         except BrokenAnswer as fault:
-            raise _unreachable() from fault
+            raise unreachable() from fault
         return False
 
 
-def _context(cafile: str) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=cafile or None)
+@dataclass(frozen=True)
+class _Kept:
+    address: Address
+    cafile: str
+    line: Line
+    exchange: wire.Exchange
+    since: float
+
+    def usable(self) -> bool:
+        """Whether the last answer has arrived to its end and nobody has hung up."""
+        try:
+            data = self.line.receive()
+            if data and not self.exchange.finished:
+                self.exchange.receive(data)
+                data = self.line.receive()
+        except (OSError, BrokenAnswer):
+            return False
+        return data is None and self.exchange.keeps_connection
 
 
-def _unreachable() -> SimCroPError:
-    return ServerUnreachable(
-        "The engine does not answer.", hint="Start it again in Engine; its last log lines are shown there."
-    )
+class Lines:
+    """Connections to the engine in use, kept between requests.
+
+    Args:
+        clock: in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kept: list[_Kept] = []
+        self._trusted: dict[str, ssl.SSLContext] = {}
+
+    def connect(self, request: wire.Request, address: Address, cafile: str = "") -> Connection:
+        """Send a request off.
+
+        Args:
+            request: from `simcrop_core.serve.wire`.
+            address: of the server.
+            cafile: of the certificate authority that signed the server's certificate; "" for the system's own.
+
+        Raises:
+            UnreadableFile: no certificate can be read from `cafile`.
+        """
+
+        def new() -> Line:
+            return Line(address, self._trust(cafile) if address.name else None)
+
+        def keep(line: Line, exchange: wire.Exchange) -> None:
+            self._kept.append(_Kept(address, cafile, line, exchange, self._clock()))
+            while len(self._kept) > MOST_KEPT:
+                self._kept.pop(0).line.close()
+
+        # A body of unknown length is made while it is sent, so it can be sent only once.
+        kept = self._usable(address, cafile) if request.length is not None else None
+        return Connection(request, address, kept or new(), again=new if kept else None, keep=keep)
+
+    def close(self) -> None:
+        """Hang up every line that is kept."""
+        for kept in self._kept:
+            kept.line.close()
+        self._kept = []
+
+    def _usable(self, address: Address, cafile: str) -> Line | None:
+        while self._kept:
+            kept = self._kept.pop()
+            fits = (kept.address, kept.cafile) == (address, cafile) and self._clock() - kept.since < _KEPT_S
+            if fits and kept.usable():
+                return kept.line
+            kept.line.close()
+        return None
+
+    def _trust(self, cafile: str) -> ssl.SSLContext:
+        # Reading the system's authorities takes some 20 ms: once is enough.
+        if cafile not in self._trusted:
+            self._trusted[cafile] = trust(cafile)
+        return self._trusted[cafile]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import qt
@@ -105,30 +105,37 @@ class Desk:
             failed(fault)
 
 
-def fill(table: Any, columns: tuple[str, ...], rows: list[Row], wide: str = "") -> None:
-    """Write rows into a QTableWidget; amber where a side conflicts.
+def fill(table: Any, columns: tuple[str, ...], rows: list[Row], wide: int | None = None) -> None:
+    """Write rows into a QTableWidget at once (`filling`)."""
+    for _step in filling(table, columns, rows, wide):
+        pass
+
+
+def filling(table: Any, columns: tuple[str, ...], rows: list[Row], wide: int | None = None) -> Iterator[None]:
+    """Write rows into a QTableWidget, a row a step; amber where a side conflicts.
 
     Args:
         table: to fill.
         columns: their titles.
         rows: as many cells each.
-        wide: the column that takes the room that is left; with "" the first has a fixed width and the rest is scrolled.
+        wide: which column takes the room that is left; with None the first has a fixed width, the rest is scrolled.
     """
     blocked = table.blockSignals(True)
     table.setColumnCount(len(columns))
-    table.setHorizontalHeaderLabels([_(column) for column in columns])
+    table.setHorizontalHeaderLabels(list(columns))
     header = table.horizontalHeader()
     header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-    if wide:
-        header.setSectionResizeMode(columns.index(wide), qt.QHeaderView.Stretch)
+    if wide is not None:
+        header.setSectionResizeMode(wide, qt.QHeaderView.Stretch)
     else:
         header.setSectionResizeMode(0, qt.QHeaderView.Interactive)
         table.setColumnWidth(0, FIRST_COLUMN)
     table.verticalHeader().setVisible(False)
     table.setRowCount(len(rows))
+    table.blockSignals(blocked)
     for number, row in enumerate(rows):
         set_row(table, number, row)
-    table.blockSignals(blocked)
+        yield None
 
 
 def set_row(table: Any, number: int, row: Row) -> None:

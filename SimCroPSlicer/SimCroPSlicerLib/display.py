@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from SimCroPSlicerLib import palette, provenance, scene, segments, views
+from SimCroPSlicerLib.frames import Frame, frame_of, show_frame
 from SimCroPSlicerLib.geometry import affine_of, world_point
 from SimCroPSlicerLib.hierarchy import remove
 from SimCroPSlicerLib.logic import Answer, Found
@@ -91,6 +93,7 @@ class HeatmapDisplay:
 
     def add(self, found: Found, answer: Answer) -> Any:
         """Put a heatmap into the scene without showing it; None where the sentence has no place."""
+        frame = answer.frame
         if found.scores is None or found.affine is None:
             return None
         facts = {
@@ -101,6 +104,7 @@ class HeatmapDisplay:
             "weights-sha256": answer.weights["sha256"],
             "licence": answer.weights["licence"],
             "version": self._version,
+            "frame": None if frame is None else dataclasses.asdict(frame),
         }
         text = _text_of(found.result)
         return scene.add_heatmap(self.source, found.scores, found.affine, text, scale=answer.scale, facts=facts)
@@ -110,6 +114,9 @@ class HeatmapDisplay:
         self._drop_provisional()
         self.current = node
         self.source = provenance.source_of(node) or self.source
+        frame = provenance.structured(node, "frame")
+        if frame is not None:
+            show_frame(self.source, int(frame["index"]))
         low = self._scale()[0]
         self._peaks, self._peak = scene.peaks_of(node, low), 0
         result = provenance.structured(node, "result") or {}
@@ -145,6 +152,22 @@ class HeatmapDisplay:
             scene.set_scores(self._provisional, found.scores, found.affine)
             scene.display_on_scale(self._provisional, answer.scale, provisional=True)
         views.show_overlay(self._scene, self.source, self._provisional, self.options.opacity)
+
+    def other_frame(self) -> str:
+        """Take the heatmap out of view while another frame of the sequence is shown: in words which one it is of."""
+        frame = provenance.structured(self.current, "frame") if self.current is not None else None
+        shown = frame_of(self.source) if frame is not None else None
+        if frame is None or shown is None:
+            return ""
+        if Frame(**frame) == shown:
+            self.refresh()
+            return ""
+        self._remove(self._outline)
+        self._outline = None
+        views.show_overlay(self._scene, self.source, None, self.options.opacity)
+        if self._box is not None:
+            self._box.GetDisplayNode().SetVisibility(False)
+        return Frame(**frame).words
 
     def refresh(self) -> None:
         """Draw the current heatmap by the options as they are now."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from SimCroPSlicerLib import install
 from SimCroPSlicerLib.command import Command
 from SimCroPSlicerLib.runners import LocalEngine, RemoteEngine
+from SimCroPSlicerLib.setup_words import check_before_start
 
 
 class EngineChoice:
@@ -30,8 +31,10 @@ class EngineChoice:
         self.version = version
         self.device = "auto"
         self._chosen = ("", "", "")
+        # What is missing is looked for before the first start; after a set-up, once more.
+        self._checked = False
         self._watchers: list[Callable[[], None]] = []
-        self.engine: LocalEngine | RemoteEngine = LocalEngine(self._command, self._changed)
+        self.engine: LocalEngine | RemoteEngine = LocalEngine(self._checked_command, self._changed)
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call this whenever the engine's state changes."""
@@ -51,10 +54,18 @@ class EngineChoice:
             self._chosen = (url, token, cafile)
             return False
         else:
-            engine = LocalEngine(self._command, self._changed)
+            engine = LocalEngine(self._checked_command, self._changed)
         self.engine.stop()
         self._chosen, self.engine = (url, token, cafile), engine
         return True
+
+    def look(self) -> install.SetUp:
+        """What an engine on this computer needs, and what of it is there."""
+        return install.look(self.requirements, self.folder, self.version)
+
+    def set_up_changed(self) -> None:
+        """The engine's folder is another one now."""
+        self._checked = False
 
     def fetch_command(self) -> Command:
         """The command that fetches the sample CT."""
@@ -66,7 +77,10 @@ class EngineChoice:
         for watcher in self._watchers:
             watcher()
 
-    def _command(self) -> Command:
+    def _checked_command(self) -> Command:
+        if not self._checked:
+            check_before_start(self.look())
+            self._checked = True
         return install.engine_command(
             self._python, self._source, self.folder, device=self.device, parent_pid=os.getpid()
         )

@@ -5,7 +5,20 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from SimCroPSlicerLib.install import engine_source
+
+def engine_source(module_folder: Path) -> Path:
+    """The folder that holds `simcrop_core`: beside the installed module, or above it in a clone.
+
+    Args:
+        module_folder: of SimCroPSlicer.py.
+
+    Raises:
+        FileNotFoundError: the module was copied without its engine.
+    """
+    for folder in (module_folder, module_folder.parent):
+        if (folder / "simcrop_core" / "__init__.py").is_file():
+            return folder
+    raise FileNotFoundError(f"simcrop_core is neither in {module_folder} nor beside it")
 
 
 def add_engine_to_path(module_folder: Path) -> Path:

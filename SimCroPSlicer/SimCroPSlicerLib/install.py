@@ -6,14 +6,13 @@ child process has on its path: no package of Slicer's is ever changed, and remov
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import json
 import os
+import platform as machine
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,11 +25,12 @@ TORCH_AT_LEAST = (2, 10)
 ENGINE_MB, TORCH_CPU_MB, TORCH_CUDA_MB = 900, 800, 6000
 _MARKER = "simcrop-engine.json"
 _LONGEST_WINDOWS_PATH = 120
+NVIDIA, APPLE = "NVIDIA", "Apple"
 
 
 @dataclass(frozen=True)
 class Package:
-    """A pinned package, and which version of it is there, if any."""
+    """A pinned package, and which version of it the engine would find, if any."""
 
     name: str
     wanted: str
@@ -50,19 +50,19 @@ class SetUp:
         packages: all that the engine needs beside torch.
         torch: of Slicer's Python.
         torch_version: "" where it is missing.
+        gpu: what could compute beside the processor; "" where nothing was found.
         free_mb: on the disk of the engine's folder.
         folder: the engine's.
         other_version: the folder was made for this other engine or Python, or None.
-        warnings: in the user's words.
     """
 
     packages: list[Package]
     torch: TorchState
     torch_version: str
+    gpu: str
     free_mb: int
     folder: Path
     other_version: str | None
-    warnings: list[str]
 
     @property
     def missing(self) -> list[Package]:
@@ -71,23 +71,36 @@ class SetUp:
 
     @property
     def ready(self) -> bool:
-        """Whether the engine can be started."""
+        """Whether nothing is left to fetch."""
         return self.torch == "ready" and not self.missing and self.other_version is None
 
+    @property
+    def can_start(self) -> bool:
+        """Whether the engine can be started: a package of another version may do, one that is nowhere does not."""
+        absent = any(package.found is None for package in self.packages)
+        return self.torch == "ready" and not absent and self.other_version is None
 
-def engine_source(module_folder: Path) -> Path:
-    """The folder that holds `simcrop_core`: beside the installed module, or above it in a clone.
+    @property
+    def needed_mb(self) -> int:
+        """Room that the set-up takes."""
+        torch_mb = 0 if self.torch == "ready" else TORCH_CUDA_MB if self.gpu == NVIDIA else TORCH_CPU_MB
+        # The packages are put beside the folder first, whole; what was there goes afterwards.
+        return torch_mb + (ENGINE_MB if self.missing or self.other_version is not None else 0)
 
-    Args:
-        module_folder: of SimCroPSlicer.py.
+    @property
+    def fits(self) -> bool:
+        """Whether the disk has the room."""
+        return self.free_mb > self.needed_mb
 
-    Raises:
-        FileNotFoundError: the module was copied without its engine.
-    """
-    for folder in (module_folder, module_folder.parent):
-        if (folder / "simcrop_core" / "__init__.py").is_file():
-            return folder
-    raise FileNotFoundError(f"simcrop_core is neither in {module_folder} nor beside it")
+    @property
+    def path_is_long(self) -> bool:
+        """Whether Windows may refuse files in the folder."""
+        return sys.platform == "win32" and len(str(self.folder)) > _LONGEST_WINDOWS_PATH
+
+    @property
+    def gpu_is_wasted(self) -> bool:
+        """Whether this torch cannot use the GPU that is there."""
+        return self.gpu == NVIDIA and self.torch_version.endswith("+cpu")
 
 
 def engine_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
@@ -121,53 +134,72 @@ def wanted_packages(requirements: Path) -> dict[str, str]:
 
 
 def look(requirements: Path, folder: Path, engine_version: str, python_path: list[str] | None = None) -> SetUp:
-    """See what is there. Reads the disk, imports nothing.
+    """See what is there. Reads names on the disk, some milliseconds; imports nothing.
 
     Args:
         requirements: the pinned packages.
         folder: the engine's.
         engine_version: that the panel belongs to.
-        python_path: where torch is looked for; Slicer's own path where None.
+        python_path: of Slicer's Python, which the engine has behind its own folder; this Python's where None.
     """
-    installed = _installed(folder)
+    places = sys.path if python_path is None else python_path
+    # What comes first on the engine's path is what it imports.
+    installed = _installed([*reversed(places), str(folder)])
     packages = [
         Package(name, version, installed.get(_canonical(name)))
         for name, version in wanted_packages(requirements).items()
     ]
-    torch, torch_version = torch_state(sys.path if python_path is None else python_path)
+    torch, torch_version = torch_state(places)
     existing = next(place for place in (folder, *folder.parents) if place.exists())
-    free_mb = shutil.disk_usage(existing).free // 2**20
     return SetUp(
-        packages, torch, torch_version, free_mb, folder, _other_version(folder, engine_version), _warnings(folder)
+        packages,
+        torch,
+        torch_version,
+        gpu_here(),
+        shutil.disk_usage(existing).free // 2**20,
+        folder,
+        _other_version(folder, engine_version),
     )
+
+
+def gpu_here(which: Callable[[str], str | None] = shutil.which) -> str:
+    """Which kind of GPU there is: by its driver, without asking torch, which may not be there."""
+    if sys.platform == "darwin":
+        return APPLE if machine.machine() == "arm64" else ""
+    return NVIDIA if which("nvidia-smi") or Path("/proc/driver/nvidia/version").exists() else ""
 
 
 def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _installed(folder: Path) -> dict[str, str]:
-    if not folder.is_dir():
-        return {}
-    found = importlib.metadata.distributions(path=[str(folder)])
-    return {_canonical(d.metadata["Name"]): d.version for d in found if d.metadata["Name"]}
+def _installed(places: Sequence[str]) -> dict[str, str]:
+    """Package → version by the names of their folders; later places count. One without metadata is not installed."""
+    found = {}
+    for place in places:
+        try:
+            folders = [entry for entry in Path(place or ".").iterdir() if entry.name.endswith(".dist-info")]
+        except OSError:
+            # Paths may hold archives, and folders that are not there.
+            continue
+        for folder in folders:
+            if (folder / "METADATA").is_file():
+                package, _, version = folder.name.removesuffix(".dist-info").partition("-")
+                found[_canonical(package)] = version
+    return found
 
 
 def torch_state(python_path: list[str]) -> tuple[TorchState, str]:
     """Whether torch is whole: an interrupted install leaves a folder without version or metadata behind."""
     folders = [Path(place) / "torch" for place in python_path if (Path(place or ".") / "torch").is_dir()]
-    versions = [
-        d.version
-        for d in importlib.metadata.distributions(path=python_path)
-        if _canonical(d.metadata["Name"] or "") == "torch"
-    ]
-    if not folders and not versions:
+    version = _installed(list(reversed(python_path))).get("torch", "")
+    if not folders and not version:
         return "missing", ""
     whole = any((folder / "__init__.py").is_file() and (folder / "version.py").is_file() for folder in folders)
-    if not whole or not versions:
-        return "half installed", versions[0] if versions else ""
-    numbers = tuple(int(n) for n in re.findall(r"\d+", versions[0])[:2])
-    return ("ready" if numbers >= TORCH_AT_LEAST else "too old"), versions[0]
+    if not whole or not version:
+        return "half installed", version
+    numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:2])
+    return ("ready" if numbers >= TORCH_AT_LEAST else "too old"), version
 
 
 def _other_version(folder: Path, engine_version: str) -> str | None:
@@ -181,31 +213,11 @@ def _other_version(folder: Path, engine_version: str) -> str | None:
     return None if made_for == engine_version else made_for
 
 
-def _warnings(folder: Path) -> list[str]:
-    if sys.platform == "win32" and len(str(folder)) > _LONGEST_WINDOWS_PATH:
-        return ["The folder's path is long; Windows may refuse files in it. Set SIMCROP_HOME to a short folder."]
-    return []
-
-
-def describe(setup: SetUp) -> str:
-    """The set-up page's words: what is there, what is missing, how large it is."""
-    words = {
-        "ready": f"PyTorch {setup.torch_version}: ready.",
-        "missing": f"PyTorch: missing (about {TORCH_CPU_MB} MB for a CPU, {TORCH_CUDA_MB} MB for a GPU).",
-        "half installed": "PyTorch: an installation was interrupted; it has to be repeated.",
-        "too old": f"PyTorch {setup.torch_version}: at least {'.'.join(map(str, TORCH_AT_LEAST))} is needed.",
-    }
-    lines = [words[setup.torch]]
-    if setup.missing:
-        names = ", ".join(f"{package.name} {package.wanted}" for package in setup.missing[:6])
-        more = f" and {len(setup.missing) - 6} more" if len(setup.missing) > 6 else ""
-        lines.append(f"{len(setup.missing)} package(s) missing, about {ENGINE_MB} MB: {names}{more}.")
-    else:
-        lines.append(f"All {len(setup.packages)} packages are there.")
-    if setup.other_version is not None:
-        lines.append(f"The folder was made for engine {setup.other_version}: it has to be set up again.")
-    lines.append(f"Folder: {setup.folder} ({setup.free_mb} MB free).")
-    return "\n".join([*lines, *setup.warnings])
+def lacking_wheels(requirements: Path, wheels: Path) -> list[str]:
+    """Pinned packages of which a folder holds no file: "name version" each."""
+    there = {_canonical("-".join(file.name.split("-")[:2])) for file in wheels.glob("*.whl")}
+    wanted = wanted_packages(requirements).items()
+    return [f"{name} {version}" for name, version in wanted if _canonical(f"{name}-{version}") not in there]
 
 
 def install_command(python: str, requirements: Path, folder: Path, wheels: str = "") -> Command:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from simcrop_core.errors import BrokenAnswer, ServerUnreachable, UnknownSession, UnknownVolume
 from simcrop_core.serve import wire
-from SimCroPSlicerLib.connection import Address, Connection
+from SimCroPSlicerLib.connection import Connection, Lines
+from SimCroPSlicerLib.frames import Frame, frame_of
 from SimCroPSlicerLib.geometry import Affine, Point, affine_of, local_point
+from SimCroPSlicerLib.line import Address
 from SimCroPSlicerLib.tasks import PAUSE, Scheduler, Work
 from SimCroPSlicerLib.voxels import VolumeKey, key_of, voxels_of
 
@@ -75,6 +77,7 @@ class Answer:
         weights: name, sha256, licence, trained_on.
         warnings: for the user.
         passport: what the header checks found.
+        frame: of a 4D sequence that was asked about; None for a volume of its own.
     """
 
     found: list[Found]
@@ -82,6 +85,7 @@ class Answer:
     weights: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
     passport: list[dict[str, Any]] = field(default_factory=list)
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True)
@@ -105,23 +109,27 @@ class EngineLogic:
     def __init__(self, engine: Engine, wake: Callable[[], None]) -> None:
         self.engine = engine
         self.scheduler = Scheduler(self, wake)
+        self._lines = Lines()
         self._sessions: dict[VolumeKey, str] = {}
         self._opening: set[VolumeKey] = set()
+        self._latest: dict[str, VolumeKey] = {}
 
     def connect(self, request: wire.Request) -> Connection:
         """Send a request off.
 
         Raises:
             ServerUnreachable: there is no engine.
+            UnreadableFile: the file of the certificate authority holds none.
         """
         address = self.engine.address
         if address is None:
             raise ServerUnreachable("The engine is not running.", hint="Start it in Engine.")
-        return Connection(request, address, self.engine.cafile)
+        return self._lines.connect(request, address, self.engine.cafile)
 
     def forget_sessions(self) -> None:
         """The engine has gone, and with it all that it held."""
         self._sessions.clear()
+        self._lines.close()
 
     def running(self) -> Work:
         """Wait until the engine listens, starting it where needed."""
@@ -152,6 +160,7 @@ class EngineLogic:
         """
         yield from self.running()
         key = key_of(volume)
+        self._latest[key.node_id] = key
         while key in self._opening:
             yield PAUSE
         if key not in self._sessions:
@@ -200,15 +209,17 @@ class EngineLogic:
         self, volume: Any, *, sentences: Sequence[str | Mapping[str, str]] | None = None, report: str | None = None
     ) -> Work:
         """Find sentences, or those of a report, in the scan: an `Answer`."""
+        frame = frame_of(volume)
         answer = yield from self._asked(
             volume, lambda session: wire.ground(session, sentences=sentences, report=report)
         )
-        return _answer_of(answer, "ground", "sentences")
+        return _answer_of(answer, "ground", "sentences", frame)
 
     def findings(self, volume: Any) -> Work:
         """Score the findings that the weights know: an `Answer`."""
+        frame = frame_of(volume)
         answer = yield from self._asked(volume, wire.findings)
-        return _answer_of(answer, "findings", "findings")
+        return _answer_of(answer, "findings", "findings", frame)
 
     def at(self, volume: Any, world_ras_mm: Point, sentences: Sequence[Mapping[str, str]]) -> Work:
         """Rank sentences for a point of the world: the document `simcrop.at/1` (docs/serve.md)."""
@@ -227,8 +238,10 @@ class EngineLogic:
         return Segmented(labels, names, document["volume_ml"], document["weights"])
 
     def heartbeats(self) -> Work:
-        """Renew every session that is still of use."""
+        """Renew the sessions of volumes as they are now; those of earlier voxels and frames end with their leases."""
         for key, session in list(self._sessions.items()):
+            if self._latest.get(key.node_id) != key:
+                continue
             try:
                 yield wire.heartbeat(session)
             except UnknownSession:
@@ -244,7 +257,7 @@ def _checked(answer: wire.ResultEvent, kind: str) -> dict[str, Any]:
     return answer.document
 
 
-def _answer_of(answer: wire.ResultEvent, kind: str, rows: str) -> Answer:
+def _answer_of(answer: wire.ResultEvent, kind: str, rows: str, frame: Frame | None) -> Answer:
     document = _checked(answer, kind)
     places = {entry["index"]: entry for entry in document.get("heatmaps", ())}
     found = []
@@ -256,4 +269,11 @@ def _answer_of(answer: wire.ResultEvent, kind: str, rows: str) -> Answer:
             scores = np.asarray(answer.arrays[place["array"]], dtype=np.float32)
             found.append(Found(result, scores, np.array(place["affine"], dtype=np.float64)))
     scale = document["colour_scale"]
-    return Answer(found, (scale["low"], scale["high"]), document["weights"], document["warnings"], document["passport"])
+    return Answer(
+        found,
+        (scale["low"], scale["high"]),
+        document["weights"],
+        document["warnings"],
+        document["passport"],
+        frame,
+    )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
+from slicer.i18n import tr as _
 
 from SimCroPSlicerLib.desk import Desk
 from SimCroPSlicerLib.display import HeatmapDisplay
@@ -15,6 +16,7 @@ from SimCroPSlicerLib.panel_ask import AskPart
 from SimCroPSlicerLib.panel_engine import EnginePart
 from SimCroPSlicerLib.panel_findings import FindingsPart
 from SimCroPSlicerLib.panel_heatmap import HeatmapPart
+from SimCroPSlicerLib.panel_here import HerePart
 from SimCroPSlicerLib.panel_report import ReportPart
 from SimCroPSlicerLib.panel_segment import SegmentPart
 
@@ -46,6 +48,7 @@ class Panel:
         self._choice = choice
         self._logic = logic
         self._volume: Any = None
+        self._observation = 0
         self.display = HeatmapDisplay(mrml_scene, choice.version)
         self.desk = Desk(ui, logic, self.display, lambda: self._volume)
         self.report = ReportPart(self.desk)
@@ -54,6 +57,7 @@ class Panel:
         self.heatmap = HeatmapPart(self.desk, root)
         self.segment = SegmentPart(self.desk, choice.version)
         self.findings = FindingsPart(self.desk)
+        self.here = HerePart(self.desk, (self.report.candidates, self.findings.candidates))
         self.engine = EnginePart(self.desk, choice, ask, install_torch)
         ui.lungWindowButton.connect("clicked(bool)", lambda *_: self.display.set_window("lung"))
         ui.mediastinumWindowButton.connect("clicked(bool)", lambda *_: self.display.set_window("mediastinum"))
@@ -66,10 +70,12 @@ class Panel:
     def update(self, parameters: Any) -> None:
         """The parameter node has changed."""
         self._choice.device = parameters.device
+        self.report.images.count = parameters.imageCount
         if parameters.inputVolume is not self._volume:
-            self._volume = parameters.inputVolume
+            self._watch(parameters.inputVolume)
             self.display.set_source(self._volume)
             self.findings.clear()
+            self.here.clear()
             self.report.restore(self._volume)
             self.ask.update_note()
         self.heatmap.update(parameters)
@@ -80,15 +86,17 @@ class Panel:
 
     def leave(self) -> None:
         """Another module is opened."""
+        self.here.stop()
         self.display.leave()
 
     def scene_closed(self) -> None:
         """The scene is empty now."""
         self._logic.scheduler.cancel_all()
         self.display.scene_closed()
-        self._volume = None
+        self._watch(None)
         self.report.restore(None)
         self.findings.clear()
+        self.here.clear()
         self.ask.update_note()
 
     def close(self) -> None:
@@ -96,6 +104,19 @@ class Panel:
         self._pulse.stop()
         self._logic.scheduler.cancel_all()
         self._choice.engine.stop_now()
+
+    def _watch(self, volume: Any) -> None:
+        """Look at another CT, and hear of its frames where it shows those of a sequence."""
+        if self._volume is not None:
+            self._volume.RemoveObserver(self._observation)
+        self._volume = volume
+        if volume is not None:
+            self._observation = volume.AddObserver(volume.ImageDataModifiedEvent, lambda *_: self._frame_changed())
+
+    def _frame_changed(self) -> None:
+        other = self.display.other_frame()
+        if other:
+            self.desk.say(_("The heatmap is of another frame: {frame}.").format(frame=other))
 
     def _beat(self) -> None:
         if self._choice.engine.address is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -12,6 +13,8 @@ from SimCroPSlicerLib import install
 from SimCroPSlicerLib.child import Child
 from SimCroPSlicerLib.desk import Desk
 from SimCroPSlicerLib.engine_choice import EngineChoice
+from SimCroPSlicerLib.install import SetUp
+from SimCroPSlicerLib.setup_words import describe
 
 Ask = Callable[[str], bool]
 
@@ -98,6 +101,9 @@ class EnginePart:
         self._known = capabilities
         self._desk.ui.engineStatusLabel.text = self._status()
         self._desk.ui.weightsLabel.text = weights_text(capabilities["weights"])
+        if capabilities["version"] != self._choice.version:
+            text = _("The engine is version {there}, this panel {here}: answers may differ from what is documented.")
+            self._desk.say(text.format(there=capabilities["version"], here=self._choice.version), amber=True)
 
     def _remote_edited(self) -> None:
         ui = self._desk.ui
@@ -118,10 +124,10 @@ class EnginePart:
             self._desk.say("")
             self.update()
 
-    def check(self) -> install.SetUp:
+    def check(self) -> SetUp:
         """Say what is missing for an engine on this computer."""
-        setup = install.look(self._choice.requirements, self._choice.folder, self._choice.version)
-        self._desk.ui.setupLabel.text = install.describe(setup)
+        setup = self._choice.look()
+        self._desk.ui.setupLabel.text = describe(setup)
         return setup
 
     def install(self) -> None:
@@ -129,15 +135,14 @@ class EnginePart:
         if self._child is not None:
             return
         setup = self.check()
-        question = install.describe(setup) + "\n\n" + _("Fetch what is missing now?")
-        if setup.ready or not self._ask(question):
+        wheels = str(self._desk.ui.wheelFolderEdit.text).strip()
+        if setup.ready or not self._may_install(setup, wheels):
             return
         if setup.torch != "ready":
             problem = self._install_torch()
             if problem:
                 self._desk.say(problem, amber=True)
                 return
-        wheels = str(self._desk.ui.wheelFolderEdit.text).strip()
         command = install.install_command(
             install.slicer_python(), self._choice.requirements, self._choice.folder, wheels
         )
@@ -146,11 +151,25 @@ class EnginePart:
         self._desk.ui.workWidget.visible = True
         self._child = Child(command, self._log, self._installed)
 
+    def _may_install(self, setup: SetUp, wheels: str) -> bool:
+        """Whether there is room, the wheel folder is whole where one is named, and the user agrees."""
+        if not setup.fits:
+            text = _("The disk has too little room: {needed} MB are needed, {free} MB are free.")
+            self._desk.say(text.format(needed=setup.needed_mb, free=setup.free_mb), amber=True)
+            return False
+        lacking = install.lacking_wheels(self._choice.requirements, Path(wheels)) if wheels else []
+        if lacking:
+            text = _("The wheel folder lacks {count} package(s): {names}")
+            self._desk.say(text.format(count=len(lacking), names=", ".join(lacking)), amber=True)
+            return False
+        return self._ask(describe(setup) + "\n\n" + _("Fetch what is missing now?"))
+
     def _installed(self, code: int) -> None:
         self._child = None
         self._desk.ui.workWidget.visible = False
         if code == 0:
             install.adopt(self._choice.folder, self._choice.version)
+            self._choice.set_up_changed()
             self._desk.say(_("The engine is set up."))
         else:
             self._desk.say(_("The set-up did not finish; nothing was changed. See the log."), amber=True)
@@ -162,6 +181,7 @@ class EnginePart:
         if self._ask(_("Delete {folder}? Slicer itself is not changed.").format(folder=folder)):
             self.stop()
             install.uninstall(folder)
+            self._choice.set_up_changed()
             self.check()
 
     def _log(self, line: str) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from slicer.i18n import tr as _
 
 from SimCroPSlicerLib.desk import Desk, fill
 from SimCroPSlicerLib.logic import Answer
+from SimCroPSlicerLib.panel_here import Candidate
 from SimCroPSlicerLib.rows import FINDING_COLUMNS, finding_row
 
-WIDE = "Best sentence"
+WIDE = 3
 
 
 class FindingsPart:
@@ -37,7 +39,16 @@ class FindingsPart:
         self._desk.display.set_source(volume)
         self._desk.run(_("Scoring findings"), self._desk.logic.findings(volume), self._show)
 
-    def select(self, row: int) -> None:
+    def candidates(self) -> list[Candidate]:
+        """The findings' best sentences, to be ranked for a place."""
+        found = () if self._answer is None else self._answer.found
+        return [
+            Candidate(str(one.result["sentence"]), "", str(one.result["label"]), partial(self.select, row, jump=False))
+            for row, one in enumerate(found)
+            if one.result.get("sentence")
+        ]
+
+    def select(self, row: int, *, jump: bool = True) -> None:
         """Show the heatmap of a finding's best sentence; its node is made when it is first wanted."""
         if self._answer is None or not 0 <= row < len(self._answer.found):
             return
@@ -48,7 +59,7 @@ class FindingsPart:
             self._desk.display.show_nothing()
             return
         self._nodes[row] = node
-        self._desk.display.show(node)
+        self._desk.display.show(node, jump=jump)
 
     def clear(self) -> None:
         """Another CT was chosen."""

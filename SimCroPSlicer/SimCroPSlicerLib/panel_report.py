@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,12 @@ from slicer.i18n import tr as _
 
 from simcrop_core.errors import SimCroPError
 from SimCroPSlicerLib import provenance
-from SimCroPSlicerLib.desk import Desk, fill, set_row
+from SimCroPSlicerLib.desk import Desk, fill, filling, set_row
 from SimCroPSlicerLib.display import restored
 from SimCroPSlicerLib.hierarchy import remove
 from SimCroPSlicerLib.logic import Answer
+from SimCroPSlicerLib.panel_here import Candidate
+from SimCroPSlicerLib.panel_images import ReportImages
 from SimCroPSlicerLib.report_file import report_text
 from SimCroPSlicerLib.rows import SENTENCE_COLUMNS, pending_row, sentence_row
 from SimCroPSlicerLib.tasks import Task, Work
@@ -32,7 +36,9 @@ class ReportPart:
         self._desk = desk
         self._ui = desk.ui
         self._nodes: list[Any] = []
+        self._statements: list[dict[str, Any]] = []
         self._results: list[dict[str, Any]] = []
+        self.images = ReportImages(desk)
         self._task: Task | None = None
         self._pause = qt.QTimer()
         self._pause.setSingleShot(True)
@@ -42,6 +48,7 @@ class ReportPart:
         self._ui.loadReportButton.connect("clicked(bool)", lambda *_: self._choose_file())
         self._ui.clearReportButton.connect("clicked(bool)", lambda *_: self._ui.reportTextEdit.clear())
         self._ui.reportTable.connect("currentCellChanged(int,int,int,int)", lambda row, *_: self.select(row))
+        self._ui.goToImageButton.connect("clicked(bool)", lambda *_: self.go_to_image())
         fill(self._ui.reportTable, SENTENCE_COLUMNS, [])
 
     def load(self, path: Path) -> None:
@@ -58,6 +65,7 @@ class ReportPart:
             self._task.cancel()
         text = self._ui.reportTextEdit.plainText.strip()
         if not text:
+            self._statements, self._results = [], []
             self._show_rows([])
             return
         self._task = self._desk.run(
@@ -67,11 +75,11 @@ class ReportPart:
     def _work(self, text: str, volume: Any) -> Work:
         logic = self._desk.logic
         statements = yield from logic.parsed(text)
-        self._show_statements(statements)
+        yield from self._show_statements(statements)
         if volume is None or not statements:
-            return None
+            return
         answer = yield from logic.grounded(volume, report=text)
-        self._show_answer(answer)
+        yield from self._show_answer(answer)
         self._desk.display.set_source(volume)
         for number, found in enumerate(answer.found):
             # One node a turn: each costs Slicer's own observers a few milliseconds.
@@ -79,22 +87,53 @@ class ReportPart:
             self._nodes[number] = self._desk.display.add(found, answer)
             if number == self._ui.reportTable.currentRow():
                 self.select(number)
-        return answer
+        yield None
+        self._choose_first()
 
-    def select(self, row: int) -> None:
-        """Show a sentence's heatmap and go to its peak, or to the image that it names."""
+    def select(self, row: int, *, jump: bool = True) -> None:
+        """Show a sentence's heatmap and go to its peak, or to the image that it names where that is known."""
         if not 0 <= row < len(self._nodes):
             return
         if self._nodes[row] is not None and self._nodes[row].GetScene() is not None:
-            self._desk.display.show(self._nodes[row])
+            self._desk.display.show(self._nodes[row], jump=jump)
         else:
             self._desk.display.show_nothing()
+        if jump:
+            self.images.go_to(self._reference(row), self._peak(row), wanted=False)
+
+    def go_to_image(self) -> None:
+        """Show the image that the chosen sentence names, or say why that cannot be."""
+        row = int(self._ui.reportTable.currentRow())
+        reference = self._reference(row)
+        if reference is None:
+            self._desk.say(_("Choose a sentence that names an image."))
+        else:
+            self.images.go_to(reference, self._peak(row), wanted=True)
+
+    def candidates(self) -> list[Candidate]:
+        """The report's sentences, to be ranked for a place."""
+        return [
+            Candidate(
+                statement["text"],
+                statement.get("heading") or "",
+                _("report"),
+                partial(self.select, row, jump=False),
+            )
+            for row, statement in enumerate(self._statements)
+        ]
+
+    def _reference(self, row: int) -> dict[str, Any] | None:
+        return self._statements[row].get("reference") if 0 <= row < len(self._statements) else None
+
+    def _peak(self, row: int) -> Any:
+        return self._results[row].get("peak_ras_mm") if 0 <= row < len(self._results) else None
 
     def restore(self, volume: Any) -> None:
         """Rebuild the table from the results that the scene holds for a volume."""
         found = list(restored(volume.GetScene(), volume)) if volume is not None else []
         sentences = [(result, node) for result, node in found if "text" in result]
         self._results = [result for result, _node in sentences]
+        self._statements = list(self._results)
         self._show_rows([sentence_row(result) for result in self._results])
         self._nodes = [node for _result, node in sentences]
         self._desk.text_changed()
@@ -102,12 +141,13 @@ class ReportPart:
     def _changed(self) -> None:
         self._pause.start()
 
-    def _show_statements(self, statements: list[dict[str, Any]]) -> None:
+    def _show_statements(self, statements: list[dict[str, Any]]) -> Iterator[None]:
         self._remove_nodes()
+        self._statements, self._results = statements, []
         self._nodes = [None] * len(statements)
-        fill(self._ui.reportTable, SENTENCE_COLUMNS, [pending_row(statement) for statement in statements])
+        yield from filling(self._ui.reportTable, SENTENCE_COLUMNS, [pending_row(statement) for statement in statements])
 
-    def _show_answer(self, answer: Answer) -> None:
+    def _show_answer(self, answer: Answer) -> Iterator[None]:
         self._results = [found.result for found in answer.found]
         self._nodes = [None] * len(self._results)
         if self._ui.reportTable.rowCount != len(self._results):
@@ -115,6 +155,7 @@ class ReportPart:
             self._ui.reportTable.setRowCount(len(self._results))
         for number, result in enumerate(self._results):
             set_row(self._ui.reportTable, number, sentence_row(result))
+            yield None
         self._note(answer)
 
     def _note(self, answer: Answer) -> None:
@@ -136,13 +177,15 @@ class ReportPart:
                 remove(node)
         self._nodes = []
 
-    def _done(self, answer: Answer | None) -> None:
+    def _choose_first(self) -> None:
+        """Show the first sentence that has a place, unless the user has chosen one."""
+        first = next((i for i, node in enumerate(self._nodes) if node is not None), None)
+        if first is not None and self._ui.reportTable.currentRow() < 0:
+            self._ui.reportTable.setCurrentCell(first, 0)
+
+    def _done(self, _result: None) -> None:
         self._task = None
         self._desk.text_changed()
-        if answer is not None:
-            first = next((i for i, node in enumerate(self._nodes) if node is not None), None)
-            if first is not None and self._ui.reportTable.currentRow() < 0:
-                self._ui.reportTable.setCurrentCell(first, 0)
 
     def _choose_file(self) -> None:
         kinds = _("Reports") + " (*.txt *.json *.dcm *.sr);;" + _("All files") + " (*)"

@@ -12,6 +12,7 @@ from SimCroPSlicerLib.logic import Segmented
 from SimCroPSlicerLib.rows import VOLUME_COLUMNS, volume_row
 from SimCroPSlicerLib.tasks import Work
 
+WIDE = 0
 Rows = list[tuple[str, float, float | None]]
 
 
@@ -28,7 +29,7 @@ class SegmentPart:
         self._version = version
         desk.ui.lungsButton.connect("clicked(bool)", lambda *_: self.segment("lungs"))
         desk.ui.chestButton.connect("clicked(bool)", lambda *_: self.segment("chest"))
-        fill(desk.ui.volumeTable, VOLUME_COLUMNS, [], "Structure")
+        fill(desk.ui.volumeTable, VOLUME_COLUMNS, [], WIDE)
 
     def segment(self, task: str) -> None:
         """Label the CT and put the segments into the scene."""
@@ -69,4 +70,4 @@ class SegmentPart:
         node.SetNodeReferenceID(provenance.SOURCE_ROLE, volume.GetID())
 
     def _show(self, rows: Rows) -> None:
-        fill(self._desk.ui.volumeTable, VOLUME_COLUMNS, [volume_row(*row) for row in rows], "Structure")
+        fill(self._desk.ui.volumeTable, VOLUME_COLUMNS, [volume_row(*row) for row in rows], WIDE)

@@ -5,6 +5,8 @@ from typing import Annotated
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
+from SimCroPSlicerLib.images import BY_NUMBER, FROM_FEET, FROM_HEAD
+
 
 @parameterNodeWrapper
 class SimCroPParameters:
@@ -17,6 +19,7 @@ class SimCroPParameters:
         outlineOnly: contours instead of colours.
         showPeakBox: outline the best patch.
         showSurfaces: make 3D surfaces of segments.
+        imageCount: how a report's "image 112" is counted.
         device: where a local engine computes.
     """
 
@@ -26,4 +29,5 @@ class SimCroPParameters:
     outlineOnly: bool = False
     showPeakBox: bool = True
     showSurfaces: bool = False
+    imageCount: Annotated[str, Choice([BY_NUMBER, FROM_HEAD, FROM_FEET])] = BY_NUMBER
     device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"

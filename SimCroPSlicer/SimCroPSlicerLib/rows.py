@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-SENTENCE_COLUMNS = ("Sentence", "Evidence", "Says", "Side, lobe", "Score", "Rank")
-FINDING_COLUMNS = ("Finding", "Score", "Evidence", "Best sentence")
-HERE_COLUMNS = ("Sentence", "Fits here better than", "From")
-VOLUME_COLUMNS = ("Structure", "Volume (mL)", "Mean (HU)")
+from slicer.i18n import tr as _
+
+SENTENCE_COLUMNS = (_("Sentence"), _("Evidence"), _("Says"), _("Side, lobe"), _("Score"), _("Rank"))
+FINDING_COLUMNS = (_("Finding"), _("Score"), _("Evidence"), _("Best sentence"))
+HERE_COLUMNS = (_("Sentence"), _("Fits here better than"), _("From"))
+VOLUME_COLUMNS = (_("Structure"), _("Volume (mL)"), _("Mean (HU)"))
 _MARKS = {"located": "●", "weak": "◐", "not located": "○", "outside field of view": "◇", "not groundable": "–"}
 
 
@@ -32,7 +34,9 @@ def sentence_row(result: dict[str, Any]) -> Row:
     conflict = bool(result.get("side_conflict"))
     place = _place(result.get("side"), result.get("lobe"))
     tip = (
-        "The sentence names one side, the peak lies on the other. Check which of the two is wrong." if conflict else ""
+        _("The sentence names one side, the peak lies on the other. Check which of the two is wrong.")
+        if conflict
+        else ""
     )
     cells = (
         str(result["text"]),
@@ -66,9 +70,9 @@ def finding_row(result: dict[str, Any]) -> Row:
 
 def here_row(result: dict[str, Any], origin: str) -> Row:
     """A sentence as it fits the place of the crosshair (docs/serve.md)."""
-    share = f"{100 * result['share_below']:.0f} % of the scan"
-    best = "● best place, " if result["peak"] else ""
-    return Row((str(result["text"]), best + share, origin))
+    share = {"percent": round(100 * result["share_below"])}
+    words = _("● best place, {percent} % of the scan") if result["peak"] else _("{percent} % of the scan")
+    return Row((str(result["text"]), words.format(**share), origin))
 
 
 def volume_row(name: str, volume_ml: float, mean_hu: float | None) -> Row:
@@ -82,7 +86,7 @@ def progress_text(stage: str, done: int, total: int, eta_s: float | None) -> str
     if total:
         text += f" {100 * done // total} %"
     if eta_s is not None:
-        text += f", {eta_s:.0f} s left"
+        text += _(", {seconds} s left").format(seconds=round(eta_s))
     return text
 
 
@@ -98,7 +102,7 @@ def _score(score: float | None) -> str:
 
 
 def _rank(rank: Any) -> str:
-    return "" if rank is None else f"{rank[0]} of {rank[1]}"
+    return "" if rank is None else _("{place} of {count}").format(place=rank[0], count=rank[1])
 
 
 def _evidence(evidence: str | None) -> str:

@@ -17,7 +17,7 @@ import qt
 from simcrop_core.errors import BadRequest
 from simcrop_core.serve.wire import TOKEN_VARIABLE
 from SimCroPSlicerLib.command import Command
-from SimCroPSlicerLib.connection import Address
+from SimCroPSlicerLib.line import Address
 
 LOG_LINES = 400
 SHOWN_ON_CRASH = 12
@@ -86,7 +86,11 @@ class LocalEngine:
         return self._process is not None and self.address is None
 
     def start(self) -> None:
-        """Start it, unless it runs."""
+        """Start it, unless it runs.
+
+        Raises:
+            MissingDependency: something that it needs is not there.
+        """
         if self._process is not None:
             return
         command = self._command()

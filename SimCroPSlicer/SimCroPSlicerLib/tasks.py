@@ -90,10 +90,11 @@ class Task:
                 if isinstance(event, wire.ProgressEvent):
                     self._progress(event)
                 elif isinstance(event, wire.ResultEvent):
-                    self._hang_up()
+                    self._release()
                     self._advance(event)
                     return True
                 elif isinstance(event, wire.FaultEvent):
+                    self._release()
                     self._throw(event.error())
                     return True
         except SimCroPError as fault:
@@ -135,6 +136,11 @@ class Task:
         self._hang_up()
         self.finished = True
         tell()
+
+    def _release(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.release()
 
     def _hang_up(self) -> None:
         if self._connection is not None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vtk.util.numpy_support import vtk_to_numpy
 
 from simcrop_core.errors import NotASingleVolume
+from SimCroPSlicerLib.frames import stored_image
 from SimCroPSlicerLib.geometry import affine_of
 
 
@@ -24,7 +25,7 @@ class VolumeKey:
 
 def key_of(volume: Any) -> VolumeKey:
     """The key of a volume node as it is now. Window, name and transforms do not matter to it."""
-    image = volume.GetImageData()
+    image = stored_image(volume)
     return VolumeKey(volume.GetID(), image.GetMTime() if image else 0, affine_of(volume).tobytes())
 
 

@@ -17,6 +17,7 @@ from simcrop_core.errors import BadRequest, SimCroPError
 from simcrop_core.serve.access import Gate
 from simcrop_core.serve.bodies import Fault
 from simcrop_core.serve.faults import document_of, named, status_of
+from simcrop_core.serve.frames import CONTENT_TYPE
 from simcrop_core.serve.routes_scan import router as scan_routes
 from simcrop_core.serve.routes_server import router as server_routes
 from simcrop_core.serve.service import Service
@@ -85,7 +86,20 @@ def _routed(lifespan: Any) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _answer_misfit)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_fault)
+    described = app.openapi
+    app.openapi = lambda: _with_plain_faults(described())  # type: ignore[method-assign]
     return app
+
+
+def _with_plain_faults(document: dict[str, Any]) -> dict[str, Any]:
+    """FastAPI describes faults in the form of the route's own answer; a fault before a stream begins is JSON."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for answer in operation["responses"].values():
+                content = answer.get("content", {})
+                if "$ref" in content.get(CONTENT_TYPE, {}).get("schema", {}):
+                    content["application/json"] = content.pop(CONTENT_TYPE)
+    return document
 
 
 async def _answer_fault(_: Request, fault: Exception) -> JSONResponse:

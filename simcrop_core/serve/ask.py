@@ -75,8 +75,14 @@ def lease_of(session: str, service: TheService, owner: Owner) -> Lease:
 TheLease = Annotated[Lease, Depends(lease_of)]
 
 
-def streamed(request: Request, work: Work, lease: Lease | None = None) -> Frames:
+def streamed(request: Request, work: Work, lease: Lease | None = None, *, queued: bool = True) -> Frames:
     """Admit the work and answer with its frames.
+
+    Args:
+        request: of HTTP.
+        work: what to do.
+        lease: the session that it is about.
+        queued: it takes a place in the queue.
 
     Raises:
         ServerBusy: too much is at work or waiting.
@@ -86,4 +92,4 @@ def streamed(request: Request, work: Work, lease: Lease | None = None) -> Frames
     request_id = request.headers.get("x-request-id", "") or new_id()
     if not _REQUEST_ID.fullmatch(request_id):
         raise BadRequest("X-Request-Id is no id.", hint="Give 8 to 64 letters and digits, or none.")
-    return _Answer(service, service.admit(owner_of(request), request_id), work, lease)
+    return _Answer(service, service.admit(owner_of(request), request_id, queued=queued), work, lease)

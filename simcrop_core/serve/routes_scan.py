@@ -50,10 +50,10 @@ async def open_session(body: bodies.Open, request: Request, service: TheService,
     if body.volume is not None:
         # Faults of a volume that is not there come with their HTTP status, not in a stream.
         outcome = opened(body.volume)
-        return streamed(request, _at_once(outcome))
+        return streamed(request, _at_once(outcome), queued=False)
     if not service.settings.local:
         raise BadRequest("This server opens no files by path.", hint="Send the volume instead.")
-    return streamed(request, _from_path(service, owner, body, opened))
+    return streamed(request, _from_path(service, owner, body, opened), queued=False)
 
 
 def _at_once(outcome: Outcome) -> Any:

@@ -41,7 +41,7 @@ async def capabilities(request: Request, service: TheService) -> Frames:
         await service.warm()
         return Outcome(_capabilities(service))
 
-    return streamed(request, work)
+    return streamed(request, work, queued=False)
 
 
 def _capabilities(service: Service) -> dict[str, Any]:

@@ -35,10 +35,12 @@ class Running:
     Args:
         owner: of whose token it is.
         request_id: of the request.
+        queued: it takes a place in the queue.
     """
 
-    def __init__(self, owner: str, request_id: str) -> None:
+    def __init__(self, owner: str, request_id: str, *, queued: bool = True) -> None:
         self.owner = owner
+        self.queued = queued
         self.id = request_id
         self.job = Job(self._report)
         self._loop = asyncio.get_running_loop()

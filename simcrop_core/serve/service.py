@@ -122,22 +122,28 @@ class Service:
             await asyncio.sleep(_SWEEP_S)
             self.store.sweep()
 
-    def admit(self, owner: str, request_id: str) -> Running:
+    def admit(self, owner: str, request_id: str, *, queued: bool = True) -> Running:
         """Take a request in.
+
+        Args:
+            owner: of whose token it is.
+            request_id: of the request.
+            queued: it takes a place in the queue: not what only looks or opens, and asks no lane.
 
         Raises:
             ServerBusy: too many are at work or waiting.
             BadRequest: its id is in use.
         """
-        own = sum(running.owner == owner for running in self.requests.values())
-        if len(self.requests) >= self.settings.queue or own >= self.settings.queue_of_one:
+        waiting = [running for running in self.requests.values() if running.queued]
+        own = sum(running.owner == owner for running in waiting)
+        if queued and (len(waiting) >= self.settings.queue or own >= self.settings.queue_of_one):
             raise ServerBusy(
-                f"The server has {len(self.requests)} requests at work or waiting and takes no more.",
+                f"The server has {len(waiting)} requests at work or waiting and takes no more.",
                 hint="Ask again in a moment.",
             )
         if (owner, request_id) in self.requests:
             raise BadRequest("A request with this id is at work.", hint="Give every request an id of its own.")
-        running = Running(owner, request_id)
+        running = Running(owner, request_id, queued=queued)
         self.requests[owner, request_id] = running
         return running
 

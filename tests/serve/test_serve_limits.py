@@ -294,6 +294,8 @@ def test_a_full_queue_says_so_at_once(narrow_server):
         try:
             with pytest.raises(ServerBusy) as fault:
                 _ask_for(scan, seconds=60)
+            assert client.capabilities()["limits"]["queue"] == 2, "who only looks or opens takes no place"
+            client.open(volume.voxels, volume.affine).close()
         finally:
             for call in calls:
                 call.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import zipfile
@@ -9,6 +10,12 @@ from pathlib import Path
 
 import pytest
 from SimCroPSlicerLib import install
+
+pytest.importorskip("PySide6")
+import slicer_widgets  # noqa: F401  (Slicer's i18n)
+from SimCroPSlicerLib.setup_words import check_before_start, describe
+
+from simcrop_core.errors import MissingDependency
 
 REQUIREMENTS = Path(__file__).parents[2] / "SimCroPSlicer" / "Resources" / "requirements.txt"
 
@@ -31,10 +38,15 @@ def test_an_empty_folder_misses_everything_and_says_what(tmp_path):
     assert not setup.ready
     assert setup.torch == "missing"
     assert {p.name for p in setup.missing} == set(install.wanted_packages(REQUIREMENTS))
-    text = install.describe(setup)
+    text = describe(setup)
     assert "PyTorch: missing" in text
     assert "annotated-doc" in text
     assert "MB free" in text
+    assert "GPU" in text
+    assert all(f"{p.name} {p.wanted}" in text for p in setup.missing), "every package is named with its version"
+    assert "server needs none" in text
+    with pytest.raises(MissingDependency, match="PyTorch: missing"):
+        check_before_start(setup)
 
 
 def test_versions_count_and_spelling_does_not(tmp_path):
@@ -77,31 +89,97 @@ def test_an_installation_takes_the_place_of_the_old_one_only_when_it_is_whole(tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_pip_puts_a_package_into_the_engines_folder_and_nowhere_else(tmp_path):
-    """The real command on a wheel folder without network: nothing that is installed already is looked at or changed."""
-    wheels, project = tmp_path / "wheels", tmp_path / "project"
-    project.mkdir()
-    wheel = wheels / "tinypart-1.0-py3-none-any.whl"
-    wheels.mkdir()
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("tinypart.py", "ready = True\n")
-        info = "tinypart-1.0.dist-info"
-        archive.writestr(
-            f"{info}/METADATA", "Metadata-Version: 2.1\nName: tinypart\nVersion: 1.0\nRequires-Dist: torch\n"
-        )
+def everything_in(folder, **other):
+    for name, version in install.wanted_packages(REQUIREMENTS).items():
+        fake_package(folder, name.replace("-", "_"), other.get(name, version))
+
+
+def test_the_engine_is_started_only_where_it_can_start(tmp_path):
+    """Missing, half installed, of another engine: said before a process is begun. Another version may do."""
+    folder, slicers = tmp_path / "engine", tmp_path / "slicer"
+
+    def looked():
+        return install.look(REQUIREMENTS, folder, "1.0", python_path=[str(slicers)])
+
+    whole_torch(slicers, "2.13.0+cpu")
+    everything_in(slicers, pydicom="3.0.1")
+    check_before_start(looked())
+    assert [p.name for p in looked().missing] == ["pydicom"], "the engine would find Slicer's, which is another version"
+
+    fake_package(folder, "pydicom", install.wanted_packages(REQUIREMENTS)["pydicom"])
+    assert looked().ready, "what is in the engine's own folder comes first"
+    (folder / "simcrop-engine.json").write_text('{"engine": "0.9"}')
+    with pytest.raises(MissingDependency, match=r"0\.9"):
+        check_before_start(looked())
+    (folder / "simcrop-engine.json").unlink()
+    (slicers / "nibabel-5.4.2.dist-info" / "METADATA").unlink()
+    with pytest.raises(MissingDependency, match="1 package"):
+        check_before_start(looked())
+    (slicers / "torch" / "version.py").unlink()
+    with pytest.raises(MissingDependency, match="interrupted") as fault:
+        check_before_start(looked())
+    assert "Set up" in fault.value.hint
+
+
+def test_too_little_room_is_said_before_anything_is_fetched(tmp_path):
+    setup = install.look(REQUIREMENTS, tmp_path / "engine", "1.0", python_path=[])
+    assert setup.needed_mb >= install.ENGINE_MB + install.TORCH_CPU_MB
+    full = dataclasses.replace(setup, free_mb=100)
+    assert not full.fits
+    assert f"{full.needed_mb} MB are needed" in describe(full)
+
+
+def test_a_gpu_that_this_torch_cannot_use_is_said(tmp_path):
+    setup = install.look(REQUIREMENTS, tmp_path, "1.0", python_path=[])
+    wasted = dataclasses.replace(setup, torch="ready", torch_version="2.13.0+cpu", gpu=install.NVIDIA)
+    assert "for the processor only" in describe(wasted)
+    assert install.gpu_here(lambda _name: "/usr/bin/nvidia-smi") == (
+        install.NVIDIA if sys.platform != "darwin" else install.gpu_here()
+    )
+
+
+def test_a_wheel_folder_is_looked_through_before_pip_is_asked(tmp_path):
+    wanted = install.wanted_packages(REQUIREMENTS)
+    for name, version in wanted.items():
+        (tmp_path / f"{name.replace('-', '_')}-{version}-py3-none-any.whl").write_bytes(b"")
+    assert install.lacking_wheels(REQUIREMENTS, tmp_path) == []
+    (tmp_path / f"fastapi-{wanted['fastapi']}-py3-none-any.whl").unlink()
+    assert install.lacking_wheels(REQUIREMENTS, tmp_path) == [f"fastapi {wanted['fastapi']}"]
+
+
+def tiny_wheel(folder, name, version):
+    """A wheel that says it needs torch, as some of the real ones do."""
+    plain = name.replace("-", "_")
+    info = f"{plain}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{plain}-{version}-py3-none-any.whl", "w") as archive:
+        archive.writestr(f"{plain}_part.py", "ready = True\n")
+        needs = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: torch\n"
+        archive.writestr(f"{info}/METADATA", needs)
         archive.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
         archive.writestr(f"{info}/RECORD", "")
-    requirements = tmp_path / "requirements.txt"
-    requirements.write_text("tinypart==1.0\n")
-    folder = tmp_path / "engine"
-    command = install.install_command(sys.executable, requirements, folder, str(wheels))
+
+
+def test_pip_puts_the_whole_list_into_the_engines_folder_and_nowhere_else(tmp_path):
+    """The real command, on a folder of wheels with the real names and versions, without network."""
+    wheels, folder, slicers = tmp_path / "wheels", tmp_path / "engine", tmp_path / "slicer"
+    wheels.mkdir()
+    whole_torch(slicers, "2.13.0+cpu")
+    for name, version in install.wanted_packages(REQUIREMENTS).items():
+        tiny_wheel(wheels, name, version)
+    command = install.install_command(sys.executable, REQUIREMENTS, folder, str(wheels))
     subprocess.run([command.program, *command.arguments], check=True, capture_output=True)
+    assert not folder.exists(), "nothing is in place before all of it is there"
     install.adopt(folder, "1.0")
-    setup = install.look(requirements, folder, "1.0")
-    assert setup.missing == []
+    setup = install.look(REQUIREMENTS, folder, "1.0", python_path=[str(slicers)])
+    assert setup.ready
     assert not (folder / "torch").exists()
+    tiny = tmp_path / "half"
+    tiny.mkdir()
+    broken = install.install_command(sys.executable, REQUIREMENTS, folder, str(tiny))
+    assert subprocess.run([broken.program, *broken.arguments], capture_output=True).returncode != 0
+    assert install.look(REQUIREMENTS, folder, "1.0", python_path=[str(slicers)]).ready, "a failure changes nothing"
 
 
 def test_the_folder_is_the_platforms_own_and_one_for_each_python(tmp_path):

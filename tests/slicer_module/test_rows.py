@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("PySide6")
+import slicer_widgets  # noqa: F401  (Slicer's i18n)
 from SimCroPSlicerLib import rows
 
 RESULT = {
@@ -49,3 +53,9 @@ def test_a_sentence_that_is_being_looked_for_has_words_but_no_score():
 def test_progress_in_words():
     assert rows.progress_text("Segmenting", 4, 10, 12.4) == "Segmenting 40 %, 12 s left"
     assert rows.progress_text("Waiting", 0, 0, None) == "Waiting"
+
+
+def test_a_place_says_where_a_sentence_is_best():
+    entry = {"text": "Mass.", "share_below": 0.994, "peak": False}
+    assert rows.here_row(entry, "report").cells == ("Mass.", "99 % of the scan", "report")
+    assert rows.here_row({**entry, "peak": True}, "report").cells[1] == "● best place, 99 % of the scan"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 
 import pytest
-from SimCroPSlicerLib.connection import Address, Connection
+from SimCroPSlicerLib.connection import Lines
+from SimCroPSlicerLib.line import Address
 from SimCroPSlicerLib.tasks import PAUSE, Scheduler
 
 from simcrop_core.errors import Cancelled, ServerUnreachable, SimCroPError
@@ -19,9 +21,16 @@ class OneServer:
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
+        self.now = 0.0
+        self.lines = Lines(lambda: self.now)
 
     def connect(self, request):
-        return Connection(request, Address("127.0.0.1", self.port, "token"))
+        return self.lines.connect(request, Address("127.0.0.1", self.port, "token"))
+
+    def accepted(self):
+        there, _ = self.listener.accept()
+        there.settimeout(5)
+        return there
 
 
 @pytest.fixture
@@ -111,11 +120,13 @@ def test_cancelling_hangs_up_and_tells(server):
 
 
 def test_long_work_is_spread_over_turns_and_a_younger_task_is_served_meanwhile(server):
-    scheduler, order = Scheduler(server, lambda: None), []
+    """On a clock that only the work moves: a turn is never longer than its 12 ms and one step."""
+    now, order = [0.0], []
+    scheduler = Scheduler(server, lambda: None, lambda: now[0])
 
     def long():
         for _ in range(20):
-            time.sleep(0.004)
+            now[0] += 0.004
             yield None
 
     def short():
@@ -130,7 +141,7 @@ def test_long_work_is_spread_over_turns_and_a_younger_task_is_served_meanwhile(s
         count += 1
     assert order == ["short", "long"]
     assert count >= 4
-    assert scheduler.longest_turn_s < 0.1
+    assert scheduler.longest_turn_s <= 0.012 + 0.004
 
 
 def test_a_waiting_task_takes_one_step_a_turn(server):
@@ -158,3 +169,104 @@ def test_a_named_error_in_the_work_ends_it(server):
     scheduler.start("fail", work(), done=results.append, failed=results.append)
     assert not scheduler.turn()
     assert results[0].hint == "Why not."
+
+
+def work_that_asks(times):
+    for _ in range(times):
+        answer = yield wire.health()
+    return answer.document["n"]
+
+
+def readable(there):
+    return bool(select.select([there], [], [], 0)[0])
+
+
+def heard(scheduler, there):
+    data = b""
+    while b"\r\n\r\n" not in data:
+        turns(scheduler, lambda: readable(there))
+        piece = there.recv(65536)
+        assert piece, "the client hung up"
+        data += piece
+
+
+def answered(there, n, end=b"0\r\n\r\n", header=b""):
+    body = b'{"n": %d}' % n
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n" + header
+    there.sendall(head + b"\r\n%x\r\n%b\r\n" % (len(body), body) + end)
+
+
+def begun(server, times):
+    scheduler, results = Scheduler(server, lambda: None), []
+    scheduler.start("ask", work_that_asks(times), done=results.append, failed=results.append)
+    scheduler.turn()
+    return scheduler, results
+
+
+def nobody_else_came(server):
+    server.listener.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        server.listener.accept()
+
+
+def test_one_connection_serves_request_after_request(server):
+    scheduler, results = begun(server, 3)
+    there = server.accepted()
+    for n in range(3):
+        heard(scheduler, there)
+        answered(there, n)
+    turns(scheduler, lambda: results)
+    assert results == [2]
+    nobody_else_came(server)
+
+
+def test_a_line_that_the_server_closed_is_replaced_without_a_word(server):
+    """Closed before the next request, and closed under it: the request is asked again over a new connection."""
+    scheduler, results = begun(server, 1)
+    first = server.accepted()
+    heard(scheduler, first)
+    answered(first, 0)
+    turns(scheduler, lambda: results)
+    first.close()
+    scheduler.start("ask", work_that_asks(1), done=results.append, failed=results.append)
+    scheduler.turn()
+    second = server.accepted()
+    heard(scheduler, second)
+    answered(second, 1)
+    turns(scheduler, lambda: len(results) == 2)
+    scheduler.start("ask", work_that_asks(1), done=results.append, failed=results.append)
+    scheduler.turn()
+    heard(scheduler, second)
+    second.close()
+    turns(scheduler, lambda: readable(server.listener))
+    third = server.accepted()
+    heard(scheduler, third)
+    answered(third, 2)
+    turns(scheduler, lambda: len(results) == 3)
+    assert results == [0, 1, 2]
+
+
+def test_a_line_is_not_used_again_too_late_or_where_the_server_says_so(server):
+    scheduler, results = begun(server, 1)
+    first = server.accepted()
+    heard(scheduler, first)
+    answered(first, 0)
+    turns(scheduler, lambda: results)
+    server.now += 61
+    scheduler.start("ask", work_that_asks(1), done=results.append, failed=results.append)
+    scheduler.turn()
+    second = server.accepted()
+    heard(scheduler, second)
+    answered(second, 1, header=b"Connection: close\r\n")
+    turns(scheduler, lambda: len(results) == 2)
+    scheduler.start("ask", work_that_asks(1), done=results.append, failed=results.append)
+    scheduler.turn()
+    assert server.accepted() is not second
+
+
+def test_a_cancelled_request_takes_its_line_along(server):
+    scheduler, _ = begun(server, 2)
+    there = server.accepted()
+    heard(scheduler, there)
+    scheduler.cancel_all()
+    assert there.recv(1) == b""
