@@ -48,6 +48,11 @@ class Serve:
     def run(self) -> int:
         """Serve until stopped."""
         try:
+            if self.local:
+                from simcrop_core.serve.priority import give_way
+
+                # Before the models' packages are loaded, which takes seconds of all cores.
+                give_way()
             from simcrop_core.serve.process import Address, serve
         except ModuleNotFoundError as fault:
             raise MissingDependency(
