@@ -187,3 +187,15 @@ class CannotListen(SimCroPError):
     """The server cannot listen on that address, or not like this."""
 
     code = "cannot-listen"
+
+
+class UnknownDataSet(SimCroPError):
+    """A folder or table is no data set that is read, or its tables lack what is needed."""
+
+    code = "unknown-data-set"
+
+
+class DamagedStore(SimCroPError):
+    """Files of a training store are missing, cut off or damaged."""
+
+    code = "damaged-store"

@@ -102,6 +102,30 @@ def frame_volume(volume: Volume, config: FrameConfig, *, force: bool = False) ->
     Raises:
         NotAChest: placement is on the lungs, none were found, and `force` is not set.
     """
+    lattice, offsets, lungs = place_frames(volume, config, force=force)
+    tiles = [
+        resample_box(volume, lattice, offset, config.shape, hu_window=config.hu_window, padding=config.padding)
+        for offset in offsets
+    ]
+    return FrameVolume(np.stack(tiles), offsets, lattice, config, lungs)
+
+
+def place_frames(
+    volume: Volume, config: FrameConfig, *, force: bool = False
+) -> tuple[Lattice, tuple[Triple, ...], LungEstimate | None]:
+    """Where the frames of a volume lie, before anything is resampled.
+
+    Args:
+        volume: the CT, HU.
+        config: the frame of the weights in use.
+        force: where no lungs are found, centre the frame on the volume instead of refusing.
+
+    Returns:
+        The grid they are cut from, the index of each frame's first point on it, and the lungs they were placed by.
+
+    Raises:
+        NotAChest: placement is on the lungs, none were found, and `force` is not set.
+    """
     lattice = lattice_of(volume, config.spacing_mm, config.axes)
     lungs = estimate_lungs(volume) if config.placement == "lungs" else None
     if config.placement == "lungs" and lungs is None and not force:
@@ -111,11 +135,7 @@ def frame_volume(volume: Volume, config: FrameConfig, *, force: bool = False) ->
             hint="Choose a chest series, or pass --force to run on the middle of the scan anyway.",
         )
     offsets = _offsets_on_lungs(lattice, config, lungs) if lungs else (_offset_on_volume(lattice, config),)
-    tiles = [
-        resample_box(volume, lattice, offset, config.shape, hu_window=config.hu_window, padding=config.padding)
-        for offset in offsets
-    ]
-    return FrameVolume(np.stack(tiles), offsets, lattice, config, lungs)
+    return lattice, offsets, lungs
 
 
 def _offset_on_volume(lattice: Lattice, config: FrameConfig) -> Triple:
