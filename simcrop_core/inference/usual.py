@@ -27,7 +27,7 @@ class UsualScores:
         self._mean = scores_M.double().mean()
         kernel_MM = self._kernel(self._known_MC)
         kernel_MM.diagonal().add_(_RIDGE)
-        self._weights_M = torch.linalg.solve(kernel_MM, scores_M.double() - self._mean)
+        self._weights_M: Tensor = torch.linalg.solve(kernel_MM, scores_M.double() - self._mean)
 
     def of(self, sentences_SC: Tensor) -> Tensor:
         """(S,) usual score of each sentence, from its embedding in the patch space."""

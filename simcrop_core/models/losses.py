@@ -18,7 +18,7 @@ class LossSum:
     """A loss before the division, so that many ranks can divide by their common count.
 
     Attributes:
-        total: sum of the loss over what it is about (patches, reports, word pieces), float32.
+        total: sum of the loss over what it is about (patches, reports, word pieces), float32 or wider.
         count: how many those are.
     """
 
@@ -29,6 +29,11 @@ class LossSum:
     def mean(self) -> Tensor:
         """Total over count; 0 where there is nothing."""
         return self.total / self.count.clamp(min=1)
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Narrow types widened; float64 stays, so that runs can be compared in it."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def standardised(patches_BNP: Tensor, floor: float) -> Tensor:
@@ -54,7 +59,7 @@ def masked_image_loss(
     Returns:
         The sum over patches of their mean squared error, and the number of patches.
     """
-    error_BN = (predicted_BNP.float() - target_BNP.float()).square().mean(dim=-1)
+    error_BN = (at_least_float32(predicted_BNP) - at_least_float32(target_BNP)).square().mean(dim=-1)
     counted = masked_BN.sum() if on == "masked" else torch.tensor(masked_BN.numel(), device=masked_BN.device)
     return LossSum((error_BN if on == "all" else error_BN * masked_BN).sum(), counted)
 
@@ -105,8 +110,10 @@ def alignment_loss(
     repels_BSS = valid_BS.unsqueeze(2) & valid_BS.unsqueeze(1)
     repels_BSS &= identities_BS.unsqueeze(2) != identities_BS.unsqueeze(1)
     own = torch.eye(valid_BS.shape[1], dtype=torch.bool, device=valid_BS.device)
-    logits_BSS = similarity(regions_BSC.float(), sentences_BSC.float(), normalise=normalise) / temperature
-    logits_BSS = logits_BSS.masked_fill(~(repels_BSS | own), -torch.inf)
+    # Autocast would multiply in bfloat16: cosines to within 0.004, which the temperature makes 0.06.
+    with torch.autocast(regions_BSC.device.type, enabled=False):
+        cosine_BSS = similarity(at_least_float32(regions_BSC), at_least_float32(sentences_BSC), normalise=normalise)
+    logits_BSS = (cosine_BSS / temperature).masked_fill(~(repels_BSS | own), -torch.inf)
     both_BSS = logits_BSS.log_softmax(dim=2) + logits_BSS.log_softmax(dim=1)
     losses_BS = -both_BSS.diagonal(dim1=1, dim2=2) * valid_BS
     if negatives == "batch":
@@ -125,5 +132,6 @@ def masked_report_loss(logits: Tensor, labels: Tensor) -> LossSum:
     Returns:
         The sum over labelled pieces, and their number.
     """
-    total = F.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), ignore_index=NOT_A_TARGET, reduction="sum")
+    scores = at_least_float32(logits.flatten(0, -2))
+    total = F.cross_entropy(scores, labels.flatten(), ignore_index=NOT_A_TARGET, reduction="sum")
     return LossSum(total, (labels != NOT_A_TARGET).sum())

@@ -13,7 +13,14 @@ from simcrop_core.models.config import ModelConfig, PretrainingConfig
 from simcrop_core.models.fusion import Fusion, fusion_for
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.image_decoder import ImageDecoder
-from simcrop_core.models.losses import LossSum, alignment_loss, masked_image_loss, masked_report_loss, standardised
+from simcrop_core.models.losses import (
+    LossSum,
+    alignment_loss,
+    at_least_float32,
+    masked_image_loss,
+    masked_report_loss,
+    standardised,
+)
 from simcrop_core.models.masking import NOT_A_TARGET, masked_patches
 from simcrop_core.models.patches import patch_vectors
 from simcrop_core.models.projection import image_projection, text_projection, with_mean_taken_off
@@ -121,7 +128,7 @@ class SimCroP(nn.Module):
     def image_loss(self, tokens_BKC: Tensor, batch: PretrainingBatch) -> LossSum:
         """How well hidden patches are filled in (paper Eq. 1)."""
         predicted_BNP = self.image_decoder(tokens_BKC, batch.keep_BK)
-        target_BNP = patch_vectors(batch.images_B1HWD, self.config.vision.patch).float()
+        target_BNP = at_least_float32(patch_vectors(batch.images_B1HWD, self.config.vision.patch))
         if self.config.norm_pix:
             target_BNP = standardised(target_BNP, self.config.norm_pix_floor)
         masked_BN = masked_patches(batch.keep_BK, target_BNP.shape[1])

@@ -6,13 +6,15 @@ import dataclasses
 import json
 
 import pytest
-from simcrop_training.engine.checkpoint import find_latest
-from simcrop_training.engine.loop import Loop, Schedule
+from simcrop_training.build import objective_of
+from simcrop_training.engine.checkpoint import find_latest, progress_of
+from simcrop_training.engine.loop import Loop
+from simcrop_training.engine.schedule import Schedule
 from simcrop_training.export import export_run
 from simcrop_training.objectives.grounding import GroundingSettings
 from simcrop_training.objectives.segmentation import SegmentationSettings
 from simcrop_training.objectives.simcrop import SimCroPSettings
-from simcrop_training.recipe import Data, Recipe, objective_of
+from simcrop_training.recipe import Data, Recipe
 
 from simcrop_core.models.weights_file import load_weights
 
@@ -30,7 +32,7 @@ def sentences(tmp_path_factory):
 
 
 def recipe(objective):
-    schedule = Schedule(steps=STEPS, learning_rate=3e-3, warm_up=2, measure_every=STEPS, bf16=False)
+    schedule = Schedule(steps=STEPS, learning_rate=3e-3, warm_up=2, measure_every=STEPS, precision="float32")
     return Recipe(
         "tiny", objective, preset="tiny", schedule=schedule,
         grounding=GroundingSettings(batch=2, keep=0.8),
@@ -47,7 +49,8 @@ def losses(folder):
 @pytest.mark.parametrize("objective", ["grounding", "segmentation", "simcrop"])
 def test_a_killed_run_resumes_to_the_same_losses_as_one_that_was_left_alone(objective, data, sentences, tmp_path):
     tiny = recipe(objective)
-    whole = Loop(objective_of(tiny, data, sentences=sentences), tiny.schedule, tmp_path / "whole")
+    learned = objective_of(tiny, data, sentences=sentences)
+    whole = Loop(learned, tiny.schedule, tmp_path / "whole")
     outcome = whole.run()
     Loop(objective_of(tiny, data, sentences=sentences), tiny.schedule, tmp_path / "parts").run(stop_at=6)
     again = Loop(objective_of(tiny, data, sentences=sentences), tiny.schedule, tmp_path / "parts")
@@ -60,7 +63,7 @@ def test_a_killed_run_resumes_to_the_same_losses_as_one_that_was_left_alone(obje
     assert sum(left_alone[-4:]) < 0.95 * sum(left_alone[:4])
     assert outcome.finished
 
-    path = export_run(whole.objective, tiny, data, outcome, tmp_path)
+    path = export_run(learned, tiny, data, outcome, tmp_path)
     tensors, metadata = load_weights(path)
     assert metadata.kind == ("segmentation" if objective == "segmentation" else "grounding")
     assert metadata.provenance.steps == STEPS
@@ -71,11 +74,12 @@ def test_a_torn_checkpoint_is_passed_over(data, sentences, tmp_path):
     tiny = recipe("grounding")
     for stop in (2, 4):
         Loop(objective_of(tiny, data, sentences=sentences), tiny.schedule, tmp_path).run(stop_at=stop)
-    newest = max((tmp_path / "checkpoints").glob("step-*.pt"))
-    newest.write_bytes(newest.read_bytes()[:1000])
+    newest = max((tmp_path / "checkpoints").glob("step-*"))
+    shard = max(newest.glob("*.distcp"))
+    shard.write_bytes(shard.read_bytes()[:1000])
     latest = find_latest(tmp_path / "checkpoints")
     assert latest is not None
-    assert latest.step == 2
+    assert progress_of(latest).step == 2
 
 
 def test_a_time_limit_ends_a_run_with_a_checkpoint(data, sentences, tmp_path):

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import math
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
+import torch.distributed as dist
 import tyro
 
+from simcrop_core.cli.console import say_error
+from simcrop_core.errors import SimCroPError
 from simcrop_core.phantom.truth import Style
+from simcrop_training.build import in_steps, objective_of
 from simcrop_training.calibrate import calibrate
 from simcrop_training.data.phantoms import write_phantoms
 from simcrop_training.data.real import write_real_samples
 from simcrop_training.data.real_scans import abdomen, cip, lung_dx
 from simcrop_training.data.sample import sample_paths
-from simcrop_training.engine.loop import Loop, Outcome, Schedule
+from simcrop_training.engine.loop import Loop
+from simcrop_training.engine.ranks import Ranks, joined_ranks
 from simcrop_training.export import export_run
-from simcrop_training.recipe import AnyObjective, Data, objective_of, read_recipe
+from simcrop_training.recipe import Data, Recipe, identity_of, read_recipe
 
 _log = logging.getLogger("simcrop_training")
 
@@ -42,11 +50,12 @@ class Phantoms:
     offset: int = 0
     """Which of these."""
 
-    def run(self) -> None:
+    def run(self) -> int:
         """Draw them."""
         write_phantoms(
             self.folder, self.count, style=self.style, first_seed=self.first_seed, every=self.every, offset=self.offset
         )
+        return 0
 
 
 @dataclass
@@ -60,7 +69,7 @@ class Real:
     count: Annotated[int, tyro.conf.arg(aliases=("-n",))] = 40
     """How many of each scan."""
 
-    def run(self) -> None:
+    def run(self) -> int:
         """Make them."""
         scans = [
             cip(self.scans / "CIP_ct-64"),
@@ -68,41 +77,60 @@ class Real:
             abdomen(self.scans / "TotalSegmentator_abdomen"),
         ]
         write_real_samples(self.folder, scans, self.count)
+        return 0
 
 
 @dataclass
 class Run:
-    """Train by a recipe. The same command goes on where a killed one stopped."""
+    """Train by a recipe. The same command goes on where a killed one stopped, on any number of processes.
+
+    Under torchrun all processes share the work. SIGTERM (or SIGUSR1) saves at the end of the step and stops.
+    """
 
     recipe: Annotated[Path, tyro.conf.Positional]
-    """A file of training/recipes."""
+    """A recipe's name (paper, small_phantom, …) or a file."""
     output: Path
     """Checkpoints, log and exported weights."""
-    synthetic: tuple[Path, ...]
-    """Folders of phantoms."""
-    held_out: tuple[Path, ...]
-    """Folders of phantoms to measure on."""
+    store: Path | None = None
+    """A training store (simcrop-prepare), for the objective simcrop."""
+    synthetic: tuple[Path, ...] = ()
+    """Folders of phantoms, without a store."""
+    held_out: tuple[Path, ...] = ()
+    """Folders of phantoms to measure on, without a store."""
     real: tuple[Path, ...] = ()
-    """Folders of samples of real scans."""
+    """Folders of samples of real scans, without a store."""
     encoder: Path | None = None
-    """Grounding weights whose image encoder a segmentation starts from."""
+    """Grounding weights whose image encoder a run starts from."""
     minutes: float = math.inf
     """Stop after so much training time, all runs of this output together, and export what there is."""
     steps: int | None = None
     """Instead of the recipe's number of steps."""
     threads: int = 0
     """CPU threads; 0 leaves it to PyTorch."""
+    parallel: Literal["exact", "ddp", "fsdp"] | None = None
+    """How processes share the work, instead of the recipe's way (docs/training.md)."""
+    compile: bool | None = None
+    """Whether torch.compile is used, instead of what the recipe says."""
+    checkpoint_activations: bool | None = None
+    """Whether activations are computed again instead of kept, instead of what the recipe says."""
+    workers: int | None = None
+    """Threads that read and prepare data, instead of the recipe's number."""
 
-    def run(self) -> None:
+    def run(self) -> int:
         """Train, then export."""
         if self.threads:
             torch.set_num_threads(self.threads)
         recipe = read_recipe(self.recipe, steps=self.steps)
-        data = Data(self.synthetic, self.real, self.held_out)
-        objective = objective_of(recipe, data, sentences=self.output / "sentences.pt", encoder=self.encoder)
-        outcome = _train(objective, recipe.schedule, self.output, 60 * self.minutes)
-        path = export_run(objective, recipe, data, outcome, self.output)
-        _log.info("%s after %d steps: %s", path, outcome.step, json.dumps(outcome.metrics))
+        chosen = {
+            name: value
+            for name in ("parallel", "compile", "checkpoint_activations", "workers")
+            if (value := getattr(self, name)) is not None
+        }
+        recipe = dataclasses.replace(recipe, compute=dataclasses.replace(recipe.compute, **chosen))
+        data = Data(self.synthetic, self.real, self.held_out, self.store)
+        with joined_ranks() as ranks:
+            logging.getLogger("simcrop_training").setLevel(logging.INFO if ranks.first else logging.WARNING)
+            return _run(recipe, data, self, ranks)
 
 
 @dataclass
@@ -116,21 +144,84 @@ class Calibrate:
     output: Path
     """The weights file to write."""
 
-    def run(self) -> None:
+    def run(self) -> int:
         """Measure and write."""
         rates = calibrate(self.weights, sample_paths(self.held_out), self.output)
         _log.info("%s: %s", self.output, json.dumps(rates))
+        return 0
 
 
-def _train(objective: AnyObjective, schedule: Schedule, output: Path, seconds: float) -> Outcome:
-    loop: Loop[Any] = Loop(objective, schedule, output)
-    return loop.run(stop_after_s=seconds)
+@dataclass
+class Bench:
+    """Time a step of pre-training beside the same losses written plainly."""
+
+    preset: Literal["tiny", "small", "base"] = "small"
+    """Sizes of the network."""
+    batch: int = 4
+    """Frames a step."""
+    rounds: int = 5
+    """Steps of each, in turn; medians count."""
+    profile: bool = False
+    """Print where the time goes instead."""
+
+    def run(self) -> int:
+        """Time and say."""
+        # Only this command needs the profiler.
+        from simcrop_training.bench import profiles, step_times
+
+        if self.profile:
+            for name, table in zip(("plain", "ours"), profiles(self.preset, batch=self.batch), strict=True):
+                _log.info("%s\n%s", name, table)
+            return 0
+        times = step_times(self.preset, batch=self.batch, rounds=self.rounds)
+        _log.info("%s", json.dumps({**dataclasses.asdict(times), "ratio": round(times.ratio, 2)}))
+        return 0
+
+
+def _run(recipe: Recipe, data: Data, asked: Run, ranks: Ranks) -> int:
+    """Exit code: 0 done; 128 and the signal's number where one ended the run, as a shell says it.
+
+    Under torchrun that is 0 too, because torchrun would start a process again that ends otherwise.
+    """
+    objective = objective_of(recipe, data, sentences=asked.output / "sentences.pt", encoder=asked.encoder)
+    recipe = in_steps(recipe, objective)
+    loop: Loop[Any] = Loop(
+        objective,
+        recipe.schedule,
+        asked.output,
+        seed=recipe.seed,
+        ranks=ranks,
+        compute=recipe.compute,
+        identity=identity_of(recipe),
+    )
+    outcome = loop.run(stop_after_s=60 * asked.minutes)
+    if outcome.signal is not None:
+        _log.info("Saved at step %d and stopped; the same command goes on.", outcome.step)
+        return 0 if dist.is_torchelastic_launched() else 128 + outcome.signal
+    with loop.whole_module():
+        if ranks.first:
+            path = export_run(objective, recipe, data, outcome, asked.output)
+            _log.info("%s after %d steps: %s", path, outcome.step, json.dumps(outcome.metrics))
+    return 0
 
 
 def main() -> None:
-    """The entry point."""
+    """The entry point. Exit code 0: done; 1: the input or the environment is at fault; 2: usage."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    tyro.extras.subcommand_cli_from_dict({"phantoms": Phantoms, "real": Real, "run": Run, "calibrate": Calibrate}).run()
+    commands: dict[str, Callable[..., Any]] = {
+        "phantoms": Phantoms,
+        "real": Real,
+        "run": Run,
+        "calibrate": Calibrate,
+        "bench": Bench,
+    }
+    command = tyro.extras.subcommand_cli_from_dict(commands)
+    try:
+        code = command.run()
+    except SimCroPError as fault:
+        say_error(fault)
+        code = 1
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,17 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from simcrop_core.models.weights_file import save_weights
 from simcrop_core.models.weights_metadata import Provenance, WeightsMetadata
+from simcrop_core.phantom.layouts.settings import NOTICE
+from simcrop_training.build import AnyObjective
 from simcrop_training.data.sample import sample_paths
 from simcrop_training.engine.loop import Outcome
 from simcrop_training.objectives.segmentation import Segmentation
-from simcrop_training.recipe import AnyObjective, Data, Recipe
+from simcrop_training.recipe import Data, Recipe
+from simcrop_training.store.store import Store
 
 _LICENCE = "Apache-2.0"
 # A label that overlaps the truth less than this on held-out samples is not offered.
@@ -61,6 +65,8 @@ def _tasks(labels: Sequence[str], metrics: Mapping[str, float]) -> dict[str, tup
 
 def provenance_of(recipe: Recipe, data: Data, outcome: Outcome) -> Provenance:
     """Where the run's numbers come from."""
+    if data.store is not None:
+        return _from_store(recipe, Store.open(data.store), outcome)
     synthetic, real = len(sample_paths(data.synthetic)), len(sample_paths(data.real))
     words = "synthetic CTs"
     if real:
@@ -70,14 +76,33 @@ def provenance_of(recipe: Recipe, data: Data, outcome: Outcome) -> Provenance:
         trained_on=f"Trained on {words}, never on a hospital report.",
         synthetic=not real,
         data=f"{synthetic} phantoms, {real} samples of real scans",
-        recipe=recipe.name,
-        seed=recipe.seed,
-        steps=outcome.step,
-        wall_time_s=round(outcome.seconds, 1),
-        git_commit=_commit(),
-        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        metrics={name: round(value, 4) for name, value in outcome.metrics.items()},
+        **_how(recipe, outcome),
     )
+
+
+def _from_store(recipe: Recipe, store: Store, outcome: Outcome) -> Provenance:
+    """Weights inherit the terms of the data set behind a store."""
+    synthetic = store.terms == NOTICE
+    scans = sum(len(study.volumes) for study in store.studies if study.split == "train")
+    return Provenance(
+        licence=_LICENCE if synthetic else store.terms,
+        trained_on=f"Trained on {scans} scans of {store.data_set} with their reports.",
+        synthetic=synthetic,
+        data=f"{store.data_set}: {scans} scans",
+        **_how(recipe, outcome),
+    )
+
+
+def _how(recipe: Recipe, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "steps": outcome.step,
+        "wall_time_s": round(outcome.seconds, 1),
+        "git_commit": _commit(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "metrics": {name: round(value, 4) for name, value in outcome.metrics.items()},
+    }
 
 
 def _commit() -> str | None:

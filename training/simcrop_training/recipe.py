@@ -1,134 +1,171 @@
-"""What a recipe file may say, and how it becomes a run."""
+"""What a recipe file may say."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import types
+import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 import yaml
-from torch import Tensor
 
-from simcrop_core.models.config import PRESETS, PRETRAINING_PRESETS, SEGMENTATION_PRESETS
-from simcrop_core.models.weights_file import load_tensors
-from simcrop_core.text.encoder import load_text_encoder
+from simcrop_core.models.config import PRETRAINING_PRESETS, PretrainingConfig
 from simcrop_training.data.augment import Augmentation
-from simcrop_training.data.sample import sample_paths, texts_of
-from simcrop_training.engine.loop import Schedule
-from simcrop_training.objectives.grounding import Grounding, GroundingSettings
-from simcrop_training.objectives.segmentation import Segmentation, SegmentationSettings
-from simcrop_training.objectives.simcrop import SimCroPPretraining, SimCroPSettings
+from simcrop_training.data.store_source import CropSettings
+from simcrop_training.engine.errors import UnusableRecipe
+from simcrop_training.engine.schedule import Compute, Schedule
+from simcrop_training.objectives.grounding import GroundingSettings
+from simcrop_training.objectives.segmentation import SegmentationSettings
+from simcrop_training.objectives.simcrop import SimCroPSettings
 
-AnyObjective = Grounding | Segmentation | SimCroPPretraining
+RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """One run: a preset, an objective, a schedule. A recipe file holds the fields that differ from these.
 
-    `weights` is the name that the exported file bears.
+    Attributes:
+        name: of the run.
+        objective: what is learned.
+        preset: sizes of the network.
+        model: fields of `PretrainingConfig` that differ from the preset's, with the objective "simcrop".
+        weights: the name that the exported file bears.
+        seed: of every random draw.
+        schedule: how long and how fast.
+        compute: how it is computed.
+        grounding: settings of that objective.
+        segmentation: settings of that objective.
+        simcrop: settings of that objective.
+        augmentation: of stored samples.
+        crop: of a store's scans.
+        validation: so many held-out studies of a store are measured on.
     """
 
     name: str
     objective: Literal["grounding", "segmentation", "simcrop"]
     preset: str = "small"
+    model: dict[str, Any] = field(default_factory=dict)
     weights: str = "own"
     seed: int = 0
     schedule: Schedule = field(default_factory=Schedule)
+    compute: Compute = field(default_factory=Compute)
     grounding: GroundingSettings = field(default_factory=GroundingSettings)
     segmentation: SegmentationSettings = field(default_factory=SegmentationSettings)
     simcrop: SimCroPSettings = field(default_factory=SimCroPSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    crop: CropSettings = field(default_factory=CropSettings)
+    validation: int = 64
+
+    def pretraining(self) -> PretrainingConfig:
+        """The network of the objective "simcrop".
+
+        Raises:
+            ValueError: `model` has a field that no network has.
+        """
+        config = _changed(PRETRAINING_PRESETS[self.preset], self.model)
+        assert isinstance(config, PretrainingConfig)
+        return config
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Folders of stored samples: drawn from nothing, of real scans, and held out to measure on."""
+    """What a run learns from.
 
-    synthetic: tuple[Path, ...]
+    Attributes:
+        synthetic: folders of stored samples drawn from nothing.
+        real: of real scans.
+        held_out: to measure on.
+        store: a training store, for the objective "simcrop" instead of samples.
+    """
+
+    synthetic: tuple[Path, ...] = ()
     real: tuple[Path, ...] = ()
     held_out: tuple[Path, ...] = ()
+    store: Path | None = None
 
 
-def read_recipe(path: Path, *, steps: int | None = None) -> Recipe:
-    """Read a recipe file.
+def read_recipe(name: Path, *, steps: int | None = None) -> Recipe:
+    """Read a recipe.
+
+    A file may begin with `extends: NAME`: then it holds what differs from that recipe beside it.
 
     Args:
-        path: of the YAML file.
+        name: of a file, or of a recipe in training/recipes without its ending.
         steps: instead of the file's.
 
     Raises:
-        ValueError: a field that no recipe has.
+        UnusableRecipe: there is no such recipe, or it has a field or a value that no recipe has.
     """
-    recipe = _filled(Recipe, yaml.safe_load(path.read_text(encoding="utf-8")))
+    path = name if name.suffix else RECIPES / f"{name}.yaml"
+    try:
+        recipe = _changed(Recipe(name="", objective="simcrop"), _values(path))
+        recipe.pretraining()
+    except (ValueError, yaml.YAMLError) as fault:
+        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+        raise UnusableRecipe(f"{path} is no recipe: {fault}", hint=f"Known by name: {known}.") from fault
     assert isinstance(recipe, Recipe)
     if steps is None:
         return recipe
-    return dataclasses.replace(recipe, schedule=dataclasses.replace(recipe.schedule, steps=steps))
+    schedule = dataclasses.replace(recipe.schedule, steps=steps, epochs=None)
+    return dataclasses.replace(recipe, schedule=schedule)
 
 
-def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path | None = None) -> AnyObjective:
-    """The recipe's objective on stored samples.
+def identity_of(recipe: Recipe) -> dict[str, Any]:
+    """What two runs must agree on to be one run: everything but how it is computed, as plain JSON."""
+    fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    del fields["compute"]
+    return fields
 
-    Args:
-        recipe: what to learn and how.
-        data: on what.
-        sentences: file that keeps the sentences' embeddings from one run to the next.
-        encoder: grounding weights whose image encoder a segmentation starts from.
+
+def _values(path: Path) -> dict[str, Any]:
+    """The fields of a file, on top of those of the file it extends."""
+    if not path.is_file():
+        raise ValueError("there is no such file.")
+    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    base = values.pop("extends", None)
+    return values if base is None else _merged(_values(path.with_name(f"{base}.yaml")), values)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    both = below.keys() & above.keys()
+    nested = {k: _merged(below[k], above[k]) for k in both if isinstance(below[k], dict) and isinstance(above[k], dict)}
+    return below | above | nested
+
+
+def _changed(settings: Any, values: dict[str, Any]) -> Any:
+    """A dataclass with some fields changed, nested ones from nested dictionaries; lists become tuples.
 
     Raises:
-        ValueError: a folder without samples.
+        ValueError: a field that the dataclass does not have, or a value that is none of those it may have.
     """
-    synthetic, real, held_out = (sample_paths(folders) for folders in (data.synthetic, data.real, data.held_out))
-    if not synthetic or not held_out:
-        raise ValueError("Training needs synthetic samples and held-out samples; a folder named has none.")
-    if recipe.objective == "segmentation":
-        return Segmentation(
-            SEGMENTATION_PRESETS[recipe.preset], recipe.segmentation, synthetic=synthetic, real=real,
-            held_out=held_out, seed=recipe.seed, augmentation=recipe.augmentation,
-            encoder=load_tensors(encoder) if encoder else None,
-        )  # fmt: skip
-    config = PRESETS[recipe.preset]
-    texts = sorted({text for path in (*synthetic, *real, *held_out) for text in texts_of(path)})
-    embeddings = embed(texts, recipe.preset, sentences)
-    if recipe.objective == "simcrop":
-        return SimCroPPretraining(
-            PRETRAINING_PRESETS[recipe.preset], config.frame, recipe.simcrop, synthetic=synthetic, held_out=held_out,
-            embeddings=embeddings, top_k=config.top_k, seed=recipe.seed, augmentation=recipe.augmentation,
-        )  # fmt: skip
-    return Grounding(
-        config, recipe.grounding, synthetic=synthetic, real=real, held_out=held_out,
-        embeddings=embeddings, steps=recipe.schedule.steps, seed=recipe.seed,
-        augmentation=recipe.augmentation,
-    )  # fmt: skip
+    kind = type(settings)
+    hints = typing.get_type_hints(kind)
+    if unknown := sorted(values.keys() - {f.name for f in dataclasses.fields(kind)}):
+        raise ValueError(f"{kind.__name__} has no field {', '.join(unknown)}.")
+    changed = {}
+    for name, value in values.items():
+        now = getattr(settings, name)
+        if dataclasses.is_dataclass(now):
+            changed[name] = _changed(now, value)
+            continue
+        changed[name] = tuple(value) if isinstance(value, list) else value
+        _require(changed[name], hints[name], f"{kind.__name__}.{name}")
+    return dataclasses.replace(settings, **changed)
 
 
-def embed(texts: list[str], preset: str, store: Path) -> dict[str, Tensor]:
-    """Each sentence's embedding by the preset's frozen text tower; new ones are added to the store."""
-    known: dict[str, Tensor] = torch.load(store, weights_only=True) if store.exists() else {}
-    new = [text for text in texts if text not in known]
-    if new:
-        encoded = load_text_encoder(PRESETS[preset].text).encode(new)
-        known |= {text: row.clone() for text, row in zip(new, encoded, strict=True)}
-        store.parent.mkdir(parents=True, exist_ok=True)
-        temporary = store.with_suffix(".part")
-        torch.save(known, temporary)
-        temporary.replace(store)
-    return {text: known[text] for text in texts}
-
-
-def _filled(kind: type[Any], values: dict[str, Any]) -> Any:
-    """A dataclass out of nested dictionaries, lists becoming tuples."""
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    unknown = values.keys() - fields.keys()
-    if unknown:
-        raise ValueError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}.")
-    nested = {"schedule": Schedule, "grounding": GroundingSettings, "segmentation": SegmentationSettings,
-              "simcrop": SimCroPSettings, "augmentation": Augmentation}  # fmt: skip
-    return kind(**{
-        name: _filled(nested[name], value) if kind is Recipe and name in nested and isinstance(value, dict)
-        else tuple(value) if isinstance(value, list) else value
-        for name, value in values.items()
-    })  # fmt: skip
+def _require(value: Any, hint: Any, name: str) -> None:
+    """Catch what YAML reads otherwise than meant, such as 1e-4, which it takes for a word."""
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        if value not in typing.get_args(hint):
+            raise ValueError(f"{name} is one of {', '.join(map(str, typing.get_args(hint)))}, not {value!r}.")
+        return
+    kinds = typing.get_args(hint) if origin in (typing.Union, types.UnionType) else (hint,)
+    plain = [typing.get_origin(kind) or kind for kind in kinds]
+    whole = isinstance(value, int) and not isinstance(value, bool) and float in plain
+    if not whole and not (isinstance(value, tuple(plain)) and (bool in plain or not isinstance(value, bool))):
+        raise ValueError(f"{name} cannot be {value!r}.")

@@ -43,11 +43,16 @@ def picked(
     return synthetic[int(order[place])]
 
 
+def frames_of(images_BHWD: Tensor, hu_window: tuple[float, float], shape: tuple[int, int, int]) -> Tensor:
+    """(B, 1, H, W, D) float32 in −1…1 out of stored images (int16 HU), averaged to `shape` where that is coarser."""
+    low, high = hu_window
+    frames = images_BHWD.float().sub_((low + high) / 2).div_((high - low) / 2).clamp_(-1, 1)[:, None]
+    return frames if tuple(frames.shape[2:]) == shape else F.adaptive_avg_pool3d(frames, shape)
+
+
 def intensities(image: NDArray[np.int16], hu_window: tuple[float, float], shape: tuple[int, int, int]) -> Tensor:
     """(1, H, W, D) float32 in −1…1 out of a stored image (HU), averaged to `shape` where that is coarser."""
-    low, high = hu_window
-    frame = torch.from_numpy(image).float().sub_((low + high) / 2).div_((high - low) / 2).clamp_(-1, 1)[None]
-    return frame if tuple(frame.shape[1:]) == shape else F.adaptive_avg_pool3d(frame, shape)
+    return frames_of(torch.from_numpy(image)[None], hu_window, shape)[0]
 
 
 def patch_shares(truth: Truth, grid: tuple[int, int, int]) -> NDArray[np.float32]:

@@ -1,93 +1,56 @@
-"""The training loop: any objective, resumable at any step, its data a function of (seed, step) alone."""
+"""The training loop: any objective, any number of ranks, resumable at any step, the same numbers every time."""
 
 from __future__ import annotations
 
-import json
+import copy
+import logging
 import math
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.utils.checkpoint import checkpoint
 
-from simcrop_training.engine.checkpoint import Checkpoint, find_latest, save_checkpoint
+from simcrop_core.errors import CannotWrite
+from simcrop_training.engine.checkpoint import Progress, load_latest, save_checkpoint
+from simcrop_training.engine.errors import Diverged, UnusableCheckpoints
+from simcrop_training.engine.loader import Loader, moved
+from simcrop_training.engine.objective import Batch, Objective, WholeBatches, in_pieces
+from simcrop_training.engine.ordered_sum import ordered
+from simcrop_training.engine.parallel import blocks_of, parallel
+from simcrop_training.engine.ranks import ALONE, Ranks
+from simcrop_training.engine.record import Record
+from simcrop_training.engine.schedule import Compute, Schedule, adamw
+from simcrop_training.engine.signals import StopRequests
+from simcrop_training.engine.speed import Speed, peak_flops
 
-Batch = TypeVar("Batch")
-
-
-class Objective(Protocol[Batch]):
-    """What a method brings to the loop."""
-
-    module: nn.Module
-
-    def batch(self, step: int) -> Batch:
-        """The batch of a step; called in another thread, the same for the same step."""
-
-    def losses(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Scalars to log; the one named "loss" is minimised."""
-
-    def measure(self) -> dict[str, float]:
-        """Figures on held-out data."""
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """How long and how fast a run learns.
-
-    Attributes:
-        steps: of the optimiser; the learning rate falls to 0 along a half cosine over them.
-        learning_rate: after the warm-up.
-        warm_up: steps in which it rises from 0.
-        weight_decay: of matrices; vectors have none.
-        clip: largest norm of the gradient.
-        measure_every: steps between measurements on held-out data.
-        checkpoint_s: seconds between checkpoints.
-        bf16: compute in bfloat16 where autocast allows.
-    """
-
-    steps: int = 600
-    learning_rate: float = 1e-3
-    warm_up: int = 40
-    weight_decay: float = 0.05
-    clip: float = 1.0
-    measure_every: int = 100
-    checkpoint_s: float = 120.0
-    bf16: bool = True
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step."""
-        if step < self.warm_up:
-            return self.learning_rate * (step + 1) / self.warm_up
-        done = (step - self.warm_up) / max(self.steps - self.warm_up, 1)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+_log = logging.getLogger("simcrop_training")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Where a run stopped: after how many steps, after how many seconds of training, with which figures."""
+    """Where a run stopped.
+
+    Attributes:
+        step: steps done.
+        seconds: of training, all runs of this output together.
+        metrics: on held-out data; empty where a signal ended the run, and on all ranks but the first.
+        finished: whether the schedule's end was reached.
+        signal: that ended it, or None.
+    """
 
     step: int
     seconds: float
     metrics: dict[str, float]
     finished: bool
-
-
-class Log:
-    """One JSON line an event, appended."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-
-    def write(self, **values: Any) -> None:
-        """Append one line."""
-        rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(rounded) + "\n")
+    signal: int | None = None
 
 
 class Loop(Generic[Batch]):
@@ -97,80 +60,247 @@ class Loop(Generic[Batch]):
         objective: what is learned.
         schedule: how.
         output: checkpoints and the log; a run found there goes on.
+        seed: of dropout.
+        ranks: processes that share the work.
+        compute: how it is computed.
+        identity: what two runs must agree on to be one run (such as the recipe); kept in checkpoints.
     """
 
-    def __init__(self, objective: Objective[Batch], schedule: Schedule, output: Path) -> None:
-        self.objective = objective
-        self.schedule = schedule
+    def __init__(
+        self,
+        objective: Objective[Batch] | WholeBatches[Batch],
+        schedule: Schedule,
+        output: Path,
+        *,
+        seed: int = 0,
+        ranks: Ranks = ALONE,
+        compute: Compute | None = None,
+        identity: dict[str, Any] | None = None,
+    ) -> None:
+        self.objective: Objective[Batch] = in_pieces(objective)
+        self.schedule, self.seed, self.ranks, self.compute = schedule, seed, ranks, compute or Compute()
         self.folder = output / "checkpoints"
-        self.log = Log(output / "log.jsonl")
-        self.optimiser = torch.optim.AdamW(_groups(objective.module, schedule.weight_decay), betas=(0.9, 0.95))
-        self.step = 0
-        self.seconds = 0.0
-        latest = find_latest(self.folder)
-        if latest is not None:
-            objective.module.load_state_dict(latest.module)
-            self.optimiser.load_state_dict(latest.optimiser)
-            self.step, self.seconds = latest.step, latest.seconds
-            self.log.write(resumed=self.step)
+        self._prepare()
+        self.optimiser = adamw(self.objective.module, schedule)
+        found = load_latest(self.folder, self.objective.module, self.optimiser, ranks)
+        progress = found or Progress()
+        self.step, self.seconds, self._identity = progress.step, progress.seconds, identity or {}
+        self._saved = self.step if found else -1
+        self._passed_over = torch.tensor(progress.passed_over, device=ranks.device)
+        self._worst = self._passed_over.clone()
+        if found and found.recipe != self._identity:
+            differ = sorted(
+                k for k in found.recipe.keys() | self._identity if found.recipe.get(k) != self._identity.get(k)
+            )
+            raise UnusableCheckpoints(
+                f"{self.folder} holds another run: {', '.join(differ)} differ.",
+                hint="Give the new run a folder of its own, or the recipe that the old one had.",
+            )
+        self._measured = -1
+        self._waited_s = 0.0
+        self.record = Record(output, kept=ranks.first, speed=self._speed(), step=self.step, steps=schedule.steps)
+        if found:
+            self.record.event(resumed=self.step, ranks_then=found.world, ranks_now=ranks.world)
 
     def run(self, *, stop_after_s: float = math.inf, stop_at: int | None = None) -> Outcome:
-        """Train until the schedule ends, `stop_at` steps are done or `stop_after_s` seconds of training are spent.
+        """Train until the schedule ends, `stop_at` steps are done, `stop_after_s` seconds of training or a signal.
 
-        Whatever ends it, a checkpoint is written; only the end of the schedule counts as finished.
+        Whatever ends it, a checkpoint is written; only the end of the schedule counts as finished. A signal (SIGTERM,
+        SIGUSR1) to any rank ends the run of all after the step at hand.
+
+        Raises:
+            Diverged: too many steps in a row had no finite gradient.
+            CannotWrite: the last checkpoint cannot be written.
         """
         last = min(self.schedule.steps, stop_at if stop_at is not None else self.schedule.steps)
-        began, earlier = time.monotonic(), self.seconds
-        saved = began
+        began, earlier, saved = time.monotonic(), self.seconds, time.monotonic()
         metrics: dict[str, float] = {}
-        with ThreadPoolExecutor(1) as ahead:
-            coming = ahead.submit(self.objective.batch, self.step)
-            while self.step < last and self.seconds < stop_after_s:
-                batch = coming.result()
-                if self.step + 1 < last:
-                    coming = ahead.submit(self.objective.batch, self.step + 1)
-                losses = self._learn(batch)
-                self.step += 1
-                self.seconds = earlier + time.monotonic() - began
-                self.log.write(step=self.step, seconds=self.seconds, **losses)
-                if self.step % self.schedule.measure_every == 0 or self.step == self.schedule.steps:
-                    metrics = self._measure()
-                if time.monotonic() - saved > self.schedule.checkpoint_s:
+        share = self.ranks.share(self.objective.micro_batches)
+        compute = self.compute
+        loader = Loader(self.objective, share, last, workers=compute.workers, ahead=compute.ahead)
+        with StopRequests() as requests, loader, self.record:
+            while self.step < last:
+                batches = loader.step(self.step)
+                wanted = requests.received or (self.ranks.first and self.seconds >= stop_after_s)
+                due = self.ranks.first and time.monotonic() - saved > self.schedule.checkpoint_s
+                counts, stops, saves = self._agreed(batches, bool(wanted), due)
+                if saves:
                     self._save()
                     saved = time.monotonic()
-        self._save()
-        return Outcome(self.step, self.seconds, metrics or self._measure(), self.step >= self.schedule.steps)
+                if stops:
+                    break
+                self._learn(batches, counts)
+                self.step += 1
+                self.seconds = earlier + time.monotonic() - began
+                self._waited_s = loader.waited_s
+                if self.step % compute.log_every == 0:
+                    self._write()
+                metrics = self._look(metrics)
+            self._save(final=True)
+            signal = max(self.ranks.gathered(requests.received or 0)) or None
+            if signal is None and self._measured != self.step:
+                metrics = self._measure()
+        return Outcome(self.step, self.seconds, metrics, self.step >= self.schedule.steps, signal)
 
-    def _learn(self, batch: Batch) -> dict[str, float]:
+    @contextmanager
+    def whole_module(self) -> Iterator[None]:
+        """The objective's module in one piece on the first rank, for what reads it outside a step.
+
+        All ranks enter, because a sharded module has to be gathered.
+        """
+        if self._copy is None:
+            yield
+            return
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        tensors = get_model_state_dict(self.objective.module, options=options)
+        if self.ranks.first:
+            self._copy.load_state_dict(tensors)
+        sharded, self.objective.module = self.objective.module, self._copy
+        try:
+            yield
+        finally:
+            self.objective.module = sharded
+
+    def _prepare(self) -> None:
+        """Put the network into place: device, precision, blocks compiled or recomputed, ranks."""
+        module = self.objective.module
+        if self.schedule.precision == "float64":
+            module.double()
+        module.to(self.ranks.device)
+        if self.compute.deterministic:
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        for block in blocks_of(module):
+            if self.compute.checkpoint_activations:
+                _recompute(block)
+            if self.compute.compile:
+                block.compile()
+        self._copy = copy.deepcopy(module) if self.compute.parallel == "fsdp" else None
+        self._parallel = parallel(self.compute.parallel, self.objective, self.ranks)
+
+    def _agreed(self, batches: list[Batch], stop: bool, save: bool) -> tuple[dict[str, int], bool, bool]:
+        """The counts of the whole step, and whether any rank wants to stop or to save."""
+        own = [self.objective.counts(batch) for batch in batches]
+        names = sorted(own[0])
+        summed = self.ranks.added([*(sum(c[name] for c in own) for name in names), int(stop), int(save)])
+        return dict(zip(names, summed, strict=False)), summed[-2] > 0, summed[-1] > 0
+
+    def _learn(self, batches: list[Batch], counts: dict[str, int]) -> None:
+        """One step of the optimiser, without waiting for the device."""
         rate = self.schedule.rate(self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["scale"]
         self.objective.module.train()
-        self.optimiser.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.bf16):
-            losses = self.objective.losses(batch)
-        torch.autograd.backward(losses["loss"])
-        norm = nn.utils.clip_grad_norm_(self.objective.module.parameters(), self.schedule.clip)
-        self.optimiser.step()
-        return {name: float(value.detach()) for name, value in losses.items()} | {"norm": float(norm)}
+        pieces = self.objective.micro_batches
+        rows_MP, names = torch.empty(0), list[str]()
+        share = self.ranks.share(pieces)
+        for index, batch in zip(share, batches, strict=True):
+            torch.manual_seed(_dropout_seed(self.seed, self.step * pieces + index))
+            with self._autocast():
+                totals = self._parallel.totals(moved(batch, self.ranks.device))
+            parts = {name: total / max(counts.get(name, pieces), 1) for name, total in totals.items()}
+            loss = torch.stack([weight * parts[name] for name, weight in self._weights(parts)]).sum()
+            self._parallel.backward(loss)
+            if not names:
+                names = sorted(parts)
+                rows_MP = torch.zeros(pieces, len(names), dtype=torch.float64, device=self.ranks.device)
+            rows_MP[index] = torch.stack([parts[name].detach().double() for name in names])
+        norm = self._parallel.clip(self.schedule.clip)
+        self._update(norm)
+        values = dict(zip(names, ordered(rows_MP, self.ranks).unbind(), strict=True))
+        total = torch.stack([weight * values[name] for name, weight in self._weights(values)]).sum()
+        self.record.step(self.step + 1, rate, values | {"loss": total, "norm": norm})
 
-    def _measure(self) -> dict[str, float]:
-        self.objective.module.eval()
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.bf16):
-            metrics = self.objective.measure()
-        self.log.write(step=self.step, seconds=self.seconds, held_out=metrics)
+    def _update(self, norm: Tensor) -> None:
+        """Step the optimiser, or leave everything as it is where the gradient is not finite; all ranks agree on it."""
+        bad = ~torch.isfinite(norm)
+        # The fused optimiser passes a step over on the device where this is 1, as it does for GradScaler.
+        self.optimiser.found_inf = bad.float()  # type: ignore[attr-defined]
+        self.optimiser.step()
+        self._passed_over = torch.where(bad, self._passed_over + 1, 0)
+        self._worst = torch.maximum(self._worst, self._passed_over)
+
+    def _weights(self, values: dict[str, Tensor]) -> list[tuple[str, float]]:
+        return [(name, weight) for name, weight in self.objective.weights.items() if name in values]
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=self.schedule.precision == "bf16")
+
+    def _write(self) -> None:
+        """Write down the losses so far, and end the run where it learns nothing any more."""
+        self.record.write(self.seconds, self._waited_s)
+        if (worst := int(self._worst)) > self.schedule.patience:
+            raise Diverged(
+                f"{worst} steps in a row up to step {self.step} had no finite gradient.",
+                hint="Lower the learning rate or lengthen the warm-up; the last checkpoint is from before.",
+            )
+
+    def _speed(self) -> Speed:
+        objective, peak = self.objective, peak_flops(self.ranks.device)
+        return Speed(
+            objective.samples,
+            objective.sample_bytes,
+            objective.sample_flops,
+            peak and peak * self.ranks.world,
+            self.ranks.device,
+        )
+
+    def _look(self, metrics: dict[str, float]) -> dict[str, float]:
+        """Measure and look at held-out data where it is due."""
+        schedule = self.schedule
+        if schedule.view_every and self.step % schedule.view_every == 0:
+            self._view()
+        if self.step % schedule.measure_every == 0 or self.step == schedule.steps:
+            return self._measure()
         return metrics
 
-    def _save(self) -> None:
-        state = self.objective.module.state_dict()
-        save_checkpoint(self.folder, Checkpoint(self.step, self.seconds, state, self.optimiser.state_dict()))
+    def _measure(self) -> dict[str, float]:
+        self._write()
+        self._measured = self.step
+        metrics: dict[str, float] = {}
+        with self.whole_module():
+            if self.ranks.first:
+                self.objective.module.eval()
+                with torch.no_grad(), self._autocast():
+                    metrics = self.objective.measure()
+                self.record.measured(self.step, metrics)
+        return metrics
+
+    def _view(self) -> None:
+        with self.whole_module():
+            if self.ranks.first:
+                self.objective.module.eval()
+                with torch.no_grad(), self._autocast():
+                    self.record.seen(self.step, self.objective.view())
+
+    def _save(self, *, final: bool = False) -> None:
+        self._write()
+        if self._saved == self.step:
+            return
+        passed_over = int(self._passed_over)
+        progress = Progress(self.step, round(self.seconds, 3), passed_over, self._identity, self.ranks.world)
+        try:
+            save_checkpoint(self.folder, progress, self.objective.module, self.optimiser, self.ranks)
+        except OSError as fault:
+            words = f"{fault} {fault.__cause__ or ''}".strip()
+            if final:
+                hint = "Make room and start the same command: it goes on from the checkpoint before."
+                raise CannotWrite(words, hint=hint) from fault
+            _log.warning("%s The checkpoint before stays.", words)
+            return
+        self._saved = self.step
 
 
-def _groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices with weight decay, vectors without, scalars (temperature, bias) faster."""
-    trained = [p for p in module.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay, "scale": 1.0},
-        {"params": [p for p in trained if p.ndim == 1], "weight_decay": 0.0, "scale": 1.0},
-        {"params": [p for p in trained if p.ndim == 0], "weight_decay": 0.0, "scale": 5.0},
-    ]
+def _dropout_seed(seed: int, index: int) -> int:
+    return int(np.random.default_rng([seed, index, 5]).integers(2**62))
+
+
+def _recompute(block: torch.nn.Module) -> None:
+    """Have a block's forward pass run again in the backward pass instead of keeping what it computed."""
+    forward = block.forward
+
+    def again(*args: Any, **kwargs: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return forward(*args, **kwargs)
+        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+
+    block.forward = again

@@ -1,0 +1,35 @@
+"""What can stop a run, by name."""
+
+from __future__ import annotations
+
+from simcrop_core.errors import SimCroPError
+
+
+class UnsuitableRanks(SimCroPError):
+    """The step cannot be shared by so many processes."""
+
+    code = "unsuitable-ranks"
+
+
+class Diverged(SimCroPError):
+    """Too many steps in a row had no finite gradient."""
+
+    code = "diverged"
+
+
+class UnusableCheckpoints(SimCroPError):
+    """There are checkpoints, but none can be gone on from."""
+
+    code = "unusable-checkpoints"
+
+
+class UnusableRecipe(SimCroPError):
+    """There is no such recipe, or it says what no recipe can say."""
+
+    code = "unusable-recipe"
+
+
+class NothingToLearnFrom(SimCroPError):
+    """A folder named has no samples, or a store no studies to train on."""
+
+    code = "nothing-to-learn-from"
