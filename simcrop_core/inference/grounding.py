@@ -11,7 +11,6 @@ from torch import Tensor
 from simcrop_core.errors import WidthMismatch
 from simcrop_core.imaging.heatmap import Heatmap
 from simcrop_core.inference.features import PatchFeatures
-from simcrop_core.inference.usual import UsualScores
 
 _SENTENCES_AT_ONCE = 64
 
@@ -44,9 +43,7 @@ class Similarity:
 
 
 @torch.inference_mode()
-def ground(
-    features: PatchFeatures, sentences_SC: Tensor, *, top_k: int, usual: UsualScores | None = None
-) -> Similarity:
+def ground(features: PatchFeatures, sentences_SC: Tensor, *, top_k: int, usual_S: Tensor | None = None) -> Similarity:
     """Score every patch of one scan against every sentence.
 
     Cosine similarity of patch features and sentence embeddings (paper Eq. 2 with both sides L2-normalised), and the
@@ -56,7 +53,7 @@ def ground(
         features: of one scan.
         sentences_SC: sentence embeddings in the patch space.
         top_k: patches that make a sentence's region; clipped to the number of patches within the scan.
-        usual: scores on chests in general, where the weights know them.
+        usual_S: what the sentences score on chests in general, where the weights know it.
 
     Raises:
         WidthMismatch: features and embeddings come from different models.
@@ -76,7 +73,6 @@ def ground(
             sentences_SC.split(_SENTENCES_AT_ONCE), maps_SN.split(_SENTENCES_AT_ONCE), strict=True
         )
     ]
-    usual_S = None if usual is None else usual.of(sentences_SC)
     return Similarity(maps_SN, torch.cat(scores), maps_SN.argmax(dim=1), usual_S)
 
 

@@ -27,6 +27,7 @@ from simcrop_core.inference.sentences import SentenceReader
 from simcrop_core.progress import Job
 from simcrop_core.results import AtResult, FindingsResult, FrameInfo, GroundResult, PassportFinding, SegmentResult
 from simcrop_core.text.language import is_english
+from simcrop_core.text.lexicon import finding_mentions
 from simcrop_core.text.report import Statement
 
 
@@ -122,10 +123,15 @@ class Session:
     def _reference_excess_R(self) -> Tensor:
         return self._similarity(self.engine.reference_embeddings).excess_S
 
-    def _similarity(self, embeddings_SC: Tensor) -> Similarity:
-        """What the encoded scan answers to sentences."""
-        engine = self.engine
-        return ground(self.encode(), embeddings_SC, top_k=engine.config.top_k, usual=engine.usual_scores)
+    def _similarity(self, embeddings_SC: Tensor, statements: Sequence[Statement] = ()) -> Similarity:
+        """What the encoded scan answers to sentences; without statements, all are about findings."""
+        usual, usual_S = self.engine.usual_scores, None
+        if usual is not None:
+            usual_S = usual.of(embeddings_SC)
+            # Nearly every chest has the organ, so what is usual for such a sentence is what it scores where it is true.
+            organs = [row for row, s in enumerate(statements) if not finding_mentions(s.grounding_text)]
+            usual_S[organs] = usual.mean
+        return ground(self.encode(), embeddings_SC, top_k=self.engine.config.top_k, usual_S=usual_S)
 
     def ground(self, statements: Sequence[Statement], job: Job | None = None) -> Grounded:
         """Find sentences in the scan.
@@ -143,7 +149,7 @@ class Session:
             raise NothingToGround("There is no sentence to look for.", hint="Give --sentence, or a report with text.")
         features = self.encode(job)
         embeddings_SC = self.engine.embed([statement.grounding_text for statement in statements])
-        similarity = self._similarity(embeddings_SC)
+        similarity = self._similarity(embeddings_SC, statements)
         reader = self._reader(features)
         results = reader.results(statements, similarity, self._reference_excess_R)
         heatmaps = [
@@ -213,7 +219,7 @@ class Session:
             raise NothingToGround("There is no sentence to rank.", hint="Give sentences, or a report with text.")
         features = self.encode(job)
         embeddings_SC = self.engine.embed([statement.grounding_text for statement in statements])
-        similarity = self._similarity(embeddings_SC)
+        similarity = self._similarity(embeddings_SC, statements)
         results = self._reader(features).results(statements, similarity, self._reference_excess_R)
         return sentences_at(point_ras_mm, features, similarity, results)
 

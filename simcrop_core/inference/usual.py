@@ -11,7 +11,7 @@ _WIDTH, _RIDGE = 3.0, 0.03
 
 
 class UsualScores:
-    """The score that a sentence has on chests in general, whatever they hold.
+    """The score that a sentence about a finding has on chests in general, whether they have it or not.
 
     Some sentences score higher than others wherever they are asked, so a score alone says little about a scan. What
     many sentences score on many chests is kept with the weights; that of any other follows from theirs by kernel ridge
@@ -20,19 +20,22 @@ class UsualScores:
     Args:
         known_MC: embeddings of sentences in the patch space.
         scores_M: mean score of each over many chests.
+
+    Attributes:
+        mean: of those scores: usual for any sentence.
     """
 
     def __init__(self, known_MC: Tensor, scores_M: Tensor) -> None:
         self._known_MC = F.normalize(known_MC.double(), dim=1)
-        self._mean = scores_M.double().mean()
+        self.mean = float(scores_M.double().mean())
         kernel_MM = self._kernel(self._known_MC)
         kernel_MM.diagonal().add_(_RIDGE)
-        self._weights_M: Tensor = torch.linalg.solve(kernel_MM, scores_M.double() - self._mean)
+        self._weights_M: Tensor = torch.linalg.solve(kernel_MM, scores_M.double() - self.mean)
 
     def of(self, sentences_SC: Tensor) -> Tensor:
         """(S,) usual score of each sentence, from its embedding in the patch space."""
         kernel_SM = self._kernel(F.normalize(sentences_SC.double(), dim=1))
-        return (kernel_SM @ self._weights_M + self._mean).float()
+        return (kernel_SM @ self._weights_M + self.mean).float()
 
     def _kernel(self, sentences_SC: Tensor) -> Tensor:
         return torch.exp(_WIDTH * (sentences_SC @ self._known_MC.T - 1))

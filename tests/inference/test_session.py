@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from chests import RIGHT_LUNG, affine_of, axis_orders, chest_hu, inside, volume_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,9 @@ from simcrop_core.errors import Cancelled, NotAChest, NothingToGround, TaskNotSu
 from simcrop_core.imaging.affine import apply
 from simcrop_core.imaging.volume import DicomOrigin, Volume
 from simcrop_core.inference.engine import Engine
+from simcrop_core.inference.sentences import evidence_of
 from simcrop_core.inference.session import Session
+from simcrop_core.models.weights import USUAL_KEYS, load_weights, save_weights
 from simcrop_core.progress import Job
 from simcrop_core.text.report import parse_report, parse_sentence
 
@@ -162,3 +165,21 @@ def test_weights_without_thresholds_give_no_evidence(bright_finder, tmp_path):
     found = session.ground([parse_sentence("Mass in the right lung.")]).result.sentences[0]
     assert found.evidence is None
     assert found.score is not None
+
+
+def test_evidence_goes_by_the_excess_over_what_is_usual_for_a_finding(engine, tmp_path):
+    """Every sentence scores 0.55 on most chests: only one about an organ, which most chests have, keeps its evidence."""
+    tensors, metadata = load_weights(engine.folder.grounding)
+    known = torch.zeros(2, engine.config.vision.dim)
+    known[0, :2], known[1, 2] = torch.tensor([1.0, -1.0]), 1.0  # Where this network puts all sentences, and elsewhere.
+    usual = dict(zip(USUAL_KEYS, (known, torch.tensor([0.55, -0.55])), strict=True))
+    save_weights(tmp_path / "grounding.safetensors", {**tensors, **usual}, metadata)
+    chest, asked = bright_chest((-75, 0, 0)), parse_report("Dense mass in the left lung. The spleen.")
+    without = Session(chest, [], engine).ground(asked).result.sentences
+    mass, spleen = Session(chest, [], Engine(str(tmp_path), "cpu")).ground(asked).result.sentences
+    assert [sentence.usual_score for sentence in without] == [None, None]
+    assert [sentence.evidence for sentence in without] == ["located", "located"]
+    assert mass.score == spleen.score == without[0].score
+    assert mass.usual_score == pytest.approx(0.55, abs=0.03)
+    assert mass.evidence == evidence_of(mass.score - mass.usual_score, metadata.thresholds) == "weak"
+    assert (spleen.usual_score, spleen.evidence) == (0, "located")

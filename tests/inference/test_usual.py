@@ -40,7 +40,7 @@ def test_what_every_chest_shows_is_no_excess():
     features = PatchFeatures(torch.eye(2), (2, 1, 1), np.eye(4), torch.ones(2, dtype=torch.bool), (24.0,) * 3)
     sentences = torch.eye(2)
     usual = UsualScores(sentences, torch.tensor([1.0, 0.0]))
-    answer = ground(features, sentences, top_k=1, usual=usual)
+    answer = ground(features, sentences, top_k=1, usual_S=usual.of(sentences))
     assert answer.scores_S.tolist() == pytest.approx([1.0, 1.0])
     assert answer.excess_S[0] == pytest.approx(0, abs=0.05)
     assert answer.excess_S[1] == pytest.approx(1, abs=0.05)

@@ -151,7 +151,7 @@ def _scores(
     without: dict[str, list[float]] = defaultdict(list)
     for truths, features in samples:
         sentences_SC = model.project(encoder.encode([truth.text for truth in truths]))
-        answer = ground(features, sentences_SC, top_k=model.config.top_k, usual=usual)
+        answer = ground(features, sentences_SC, top_k=model.config.top_k, usual_S=usual.of(sentences_SC))
         highest_S = answer.maps_SN.amax(dim=1)
         for truth, score, highest in zip(truths, answer.excess_S, highest_S, strict=True):
             if truth.polarity == "absent":
@@ -160,7 +160,7 @@ def _scores(
                 present.append(float(score))
                 peaks.append(float(highest))
         there = {label for t in truths if t.polarity in POINTING for label in KIND_LABELS.get(t.topic, ())}
-        excess_S = ground(features, findings_SC, top_k=model.config.top_k, usual=usual).excess_S
+        excess_S = ground(features, findings_SC, top_k=model.config.top_k, usual_S=usual.of(findings_SC)).excess_S
         for label, score in label_scores(excess_S).items():
             if label not in there:
                 without[label].append(score)
