@@ -168,7 +168,7 @@ def test_weights_without_thresholds_give_no_evidence(bright_finder, tmp_path):
 
 
 def test_evidence_goes_by_the_excess_over_what_is_usual_for_a_finding(engine, tmp_path):
-    """Every sentence scores 0.55 on most chests: only one about an organ, which most chests have, keeps its evidence."""
+    """Every sentence scores 0.55 on most chests; one about an organ, which most chests have, keeps its evidence."""
     tensors, metadata = load_weights(engine.folder.grounding)
     known = torch.zeros(2, engine.config.vision.dim)
     known[0, :2], known[1, 2] = torch.tensor([1.0, -1.0]), 1.0  # Where this network puts all sentences, and elsewhere.
