@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,22 @@ def say_json(document: dict[str, Any]) -> None:
     """Print one JSON document to standard output."""
     json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
+
+
+def exit_code(run: Callable[[], int], *, stopped: str = "Nothing half-written was left behind.") -> int:
+    """Run a command; a fault of the input or the environment, or Ctrl-C, is said and becomes 1.
+
+    Args:
+        run: the command; returns its exit code.
+        stopped: what to say to whoever stopped it.
+    """
+    try:
+        return run()
+    except SimCroPError as fault:
+        say_error(fault)
+    except KeyboardInterrupt:
+        say_error(SimCroPError("Stopped.", hint=stopped))
+    return 1
 
 
 def say_error(fault: SimCroPError) -> None:

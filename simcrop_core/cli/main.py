@@ -14,7 +14,7 @@ from tyro.conf import subcommand
 
 from simcrop_core import __version__
 from simcrop_core.cli.bench import Bench
-from simcrop_core.cli.console import say_error
+from simcrop_core.cli.console import exit_code
 from simcrop_core.cli.demo import Demo
 from simcrop_core.cli.findings import Findings
 from simcrop_core.cli.ground import Ground
@@ -23,7 +23,6 @@ from simcrop_core.cli.phantom import Phantom
 from simcrop_core.cli.segment import Segment
 from simcrop_core.cli.serve import Serve
 from simcrop_core.cli.weights import WeightsImport, WeightsList, WeightsVerify
-from simcrop_core.errors import SimCroPError
 
 DESCRIPTION = f"""simcrop {__version__}: where in a chest CT is this sentence of its report?
 
@@ -73,12 +72,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args=arguments or ["--help"],
         config=(tyro.conf.OmitSubcommandPrefixes,),
     )
-    try:
-        code = command.run()
-    except SimCroPError as fault:
-        say_error(fault)
-        code = 1
-    except KeyboardInterrupt:
-        say_error(SimCroPError("Stopped.", hint="Nothing half-written was left behind."))
-        code = 1
-    sys.exit(code)
+    sys.exit(exit_code(command.run))

@@ -127,6 +127,7 @@ class Engine:
         """Load every model of the weights now, and embed one sentence, so that no later question waits for that."""
         self.embed([reference_sentences()[0]])
         assert len(self.reference_embeddings) > 0
+        _ = self.usual_scores
         self.grounding_info()
         if self.folder.segmentation is not None:
             self.segmentation_info()

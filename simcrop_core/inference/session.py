@@ -25,7 +25,15 @@ from simcrop_core.inference.grounding import Similarity, ground, heatmap_of
 from simcrop_core.inference.segmentation import Labelmap, segment_volume
 from simcrop_core.inference.sentences import SentenceReader
 from simcrop_core.progress import Job
-from simcrop_core.results import AtResult, FindingsResult, FrameInfo, GroundResult, PassportFinding, SegmentResult
+from simcrop_core.results import (
+    AtResult,
+    FindingsResult,
+    FrameInfo,
+    GroundResult,
+    PassportFinding,
+    SegmentResult,
+    SentenceResult,
+)
 from simcrop_core.text.language import is_english
 from simcrop_core.text.lexicon import finding_mentions
 from simcrop_core.text.report import Statement
@@ -123,6 +131,12 @@ class Session:
     def _reference_excess_R(self) -> Tensor:
         return self._similarity(self.engine.reference_embeddings).excess_S
 
+    def _asked(self, statements: Sequence[Statement], job: Job | None) -> tuple[Similarity, list[SentenceResult]]:
+        """What the scan answers to statements, and what is said of each; encodes the scan if need be."""
+        features = self.encode(job)
+        similarity = self._similarity(self.engine.embed([s.grounding_text for s in statements]), statements)
+        return similarity, self._reader(features).results(statements, similarity, self._reference_excess_R)
+
     def _similarity(self, embeddings_SC: Tensor, statements: Sequence[Statement] = ()) -> Similarity:
         """What the encoded scan answers to sentences; without statements, all are about findings."""
         usual, usual_S = self.engine.usual_scores, None
@@ -147,11 +161,8 @@ class Session:
         """
         if not statements:
             raise NothingToGround("There is no sentence to look for.", hint="Give --sentence, or a report with text.")
-        features = self.encode(job)
-        embeddings_SC = self.engine.embed([statement.grounding_text for statement in statements])
-        similarity = self._similarity(embeddings_SC, statements)
-        reader = self._reader(features)
-        results = reader.results(statements, similarity, self._reference_excess_R)
+        similarity, results = self._asked(statements, job)
+        features = self.encode()
         heatmaps = [
             heatmap_of(map_N, features, statement.text) if result.peak_ras_mm is not None else None
             for statement, result, map_N in zip(statements, results, similarity.maps_SN, strict=True)
@@ -217,11 +228,8 @@ class Session:
         """
         if not statements:
             raise NothingToGround("There is no sentence to rank.", hint="Give sentences, or a report with text.")
-        features = self.encode(job)
-        embeddings_SC = self.engine.embed([statement.grounding_text for statement in statements])
-        similarity = self._similarity(embeddings_SC, statements)
-        results = self._reader(features).results(statements, similarity, self._reference_excess_R)
-        return sentences_at(point_ras_mm, features, similarity, results)
+        similarity, results = self._asked(statements, job)
+        return sentences_at(point_ras_mm, self.encode(), similarity, results)
 
     def _reader(self, features: PatchFeatures) -> SentenceReader:
         return SentenceReader(self.volume, self.frame, features, self.engine.thresholds)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import slicer
 
-pytest.importorskip("PySide6")
+pytest.importorskip("PySide6", reason="needs PySide6: pip install -r requirements-slicer.lock")
 import slicer_widgets  # noqa: F401  (Slicer's i18n)
 from SimCroPSlicerLib import frames, provenance, views
 from SimCroPSlicerLib.display import HeatmapDisplay

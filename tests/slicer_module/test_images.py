@@ -13,7 +13,7 @@ import slicer
 import vtk
 from chests import affine_of as chest_affine
 
-pytest.importorskip("PySide6")
+pytest.importorskip("PySide6", reason="needs PySide6: pip install -r requirements-slicer.lock")
 import slicer_widgets  # noqa: F401  (Slicer's i18n)
 from SimCroPSlicerLib import images
 from SimCroPSlicerLib.geometry import affine_of, matrix_of

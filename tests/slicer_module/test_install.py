@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from SimCroPSlicerLib import install
 
-pytest.importorskip("PySide6")
+pytest.importorskip("PySide6", reason="needs PySide6: pip install -r requirements-slicer.lock")
 import slicer_widgets  # noqa: F401  (Slicer's i18n)
 from SimCroPSlicerLib.setup_words import check_before_start, describe
 

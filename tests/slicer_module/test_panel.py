@@ -16,7 +16,7 @@ import pytest
 from chests import affine_of as chest_affine
 from chests import chest_hu, volume_of
 
-pytest.importorskip("PySide6")
+pytest.importorskip("PySide6", reason="needs PySide6: pip install -r requirements-slicer.lock")
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import slicer

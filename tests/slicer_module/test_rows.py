@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("PySide6")
+pytest.importorskip("PySide6", reason="needs PySide6: pip install -r requirements-slicer.lock")
 import slicer_widgets  # noqa: F401  (Slicer's i18n)
 from SimCroPSlicerLib import rows
 

@@ -16,9 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional
 
-from simcrop_core.cli.console import out, say_error, say_json, say_warnings, shown_progress
+from simcrop_core.cli.console import exit_code, out, say_json, say_warnings, shown_progress
 from simcrop_core.cli.options import Flag, whole_number
-from simcrop_core.errors import SimCroPError
 from simcrop_core.models.config import PRETRAINING_PRESETS
 from simcrop_core.results import as_json
 from simcrop_training.prepare.report import PrepareReport, ScanNote
@@ -98,15 +97,7 @@ class Prepare:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `simcrop-prepare`. Exit code 0: done; 1: the input or the environment is at fault; 2: usage."""
     command = tyro.cli(Prepare, prog="simcrop-prepare", args=arguments)
-    try:
-        code = command.run()
-    except SimCroPError as fault:
-        say_error(fault)
-        code = 1
-    except KeyboardInterrupt:
-        say_error(SimCroPError("Stopped.", hint="Nothing half-written was left behind; the same command goes on."))
-        code = 1
-    sys.exit(code)
+    sys.exit(exit_code(command.run, stopped="Nothing half-written was left behind; the same command goes on."))
 
 
 def _say(report: PrepareReport) -> None:
