@@ -19,7 +19,7 @@ def test_a_stored_sample_is_the_phantom(phantom_folder):
 
 def test_augmentation_moves_the_truth_with_the_image(phantom_folder):
     sample = load_sample(sample_paths([phantom_folder])[1])
-    quiet = Augmentation(cut_rate=0.0, densities=0.0, noise_hu=0.0, blur_rate=0.0, kernel=0.0)
+    quiet = Augmentation(zoom=0.0, cut_rate=0.0, densities=0.0, noise_hu=0.0, blur_rate=0.0, kernel=0.0)
     moved = augmented(sample, quiet, np.random.default_rng(4))
     assert not np.array_equal(moved.image, sample.image)
     liver = next(t for t in moved.truths if t.topic == "liver")
@@ -27,9 +27,29 @@ def test_augmentation_moves_the_truth_with_the_image(phantom_folder):
     assert np.array_equal(np.flatnonzero(drawn), np.sort(liver.cells))
 
 
+def test_a_zoom_moves_the_truth_with_the_image(phantom_folder):
+    """Voxels and cells are looked up each on their own grid, so edges may differ by part of a cell."""
+    sample = load_sample(sample_paths([phantom_folder])[1])
+    quiet = Augmentation(
+        shift_cells=(0, 0, 0), zoom=0.2, cut_rate=0.0, densities=0.0, noise_hu=0.0, blur_rate=0.0, kernel=0.0
+    )
+    volumes = []
+    for seed in range(4):
+        moved = augmented(sample, quiet, np.random.default_rng(seed))
+        liver = next(t for t in moved.truths if t.topic == "liver")
+        claimed = np.zeros(CELLS)
+        claimed.flat[liver.cells] = liver.counts
+        drawn = (moved.labels == 6).reshape(CELLS[0], 4, CELLS[1], 4, CELLS[2], 2).sum((1, 3, 5))
+        assert np.minimum(claimed, drawn).sum() > 0.9 * np.maximum(claimed, drawn).sum()
+        volumes.append(drawn.sum() / (sample.labels == 6).sum())
+    assert min(volumes) < 0.9 < 1.1 < max(volumes)
+
+
 def test_densities_move_but_denser_tissue_stays_denser(phantom_folder):
     sample = load_sample(sample_paths([phantom_folder])[0])
-    moving = Augmentation(shift_cells=(0, 0, 0), cut_rate=0.0, densities=1.0, noise_hu=0.0, blur_rate=0.0, kernel=0.0)
+    moving = Augmentation(
+        shift_cells=(0, 0, 0), zoom=0.0, cut_rate=0.0, densities=1.0, noise_hu=0.0, blur_rate=0.0, kernel=0.0
+    )
     moved = augmented(sample, moving, np.random.default_rng(3))
     order = np.argsort(sample.image, axis=None, kind="stable")
     assert (np.diff(moved.image.ravel()[order].astype(int)) >= 0).all()
