@@ -17,6 +17,13 @@ torch.set_num_threads(1)
 _DATA = Path(os.environ.get("SIMCROP_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
+def pytest_collection_modifyitems(items):
+    """Slow tests take what they take."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(0))
+
+
 @pytest.fixture(scope="session")
 def real_ct():
     """A function from a path below the folder of real CTs to that file; skips the test where it is absent."""

@@ -7,13 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from ct_rate_files import CtRateFolder, save_lps
 from simcrop_training.datasets.find import read_data_set
@@ -25,7 +23,7 @@ from simcrop_training.store.files import shard_path
 from simcrop_training.store.store import Store
 from store_making import MINILM, QUICK, content_of, one_process, records_of
 
-from simcrop_core.errors import CannotWrite, OutOfMemory
+from simcrop_core.errors import CannotWrite
 from simcrop_core.progress import Job
 
 
@@ -150,31 +148,6 @@ def test_an_unreadable_file_is_tried_again(source, tmp_path):
     path.write_bytes(whole)
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert prepare(read_data_set(own), tmp_path / "store", QUICK, one_process).excluded == []
-
-
-def test_a_worker_that_the_system_ends_is_a_named_fault(source, tmp_path):
-    scans = [v for study in read_data_set(source).studies for v in study.volumes]
-    faults: list[Exception] = []
-
-    def work():
-        try:
-            list(over_processes(tmp_path, scans, QUICK, 2))
-        except OutOfMemory as fault:
-            faults.append(fault)
-
-    before = set(psutil.Process().children(recursive=True))
-    thread = threading.Thread(target=work)
-    thread.start()
-    killed = False
-    while thread.is_alive() and not killed:
-        for child in set(psutil.Process().children(recursive=True)) - before:
-            if "spawn_main" in " ".join(child.cmdline()):
-                child.kill()
-                killed = True
-                break
-    thread.join()
-    assert len(faults) == 1
-    assert "train_" in str(faults[0])
 
 
 def test_a_stop_leaves_what_was_stored(source, straight, tmp_path):

@@ -6,7 +6,10 @@ import numpy as np
 from simcrop_training.data.augment import Augmentation, augmented
 from simcrop_training.data.sample import CELLS, load_sample, sample_paths
 
+from simcrop_core.models.config import CHEST_LABELS
 from simcrop_core.phantom.draw import draw_phantom
+
+HEART = CHEST_LABELS.index("heart")
 
 
 def test_a_stored_sample_is_the_phantom(phantom_folder):
@@ -22,9 +25,9 @@ def test_augmentation_moves_the_truth_with_the_image(phantom_folder):
     quiet = Augmentation(zoom=0.0, cut_rate=0.0, densities=0.0, noise_hu=0.0, blur_rate=0.0, kernel=0.0)
     moved = augmented(sample, quiet, np.random.default_rng(4))
     assert not np.array_equal(moved.image, sample.image)
-    liver = next(t for t in moved.truths if t.topic == "liver")
-    drawn = (moved.labels == 6).reshape(CELLS[0], 4, CELLS[1], 4, CELLS[2], 2).sum((1, 3, 5))
-    assert np.array_equal(np.flatnonzero(drawn), np.sort(liver.cells))
+    heart = next(t for t in moved.truths if t.topic == "heart")
+    drawn = (moved.labels == HEART).reshape(CELLS[0], 4, CELLS[1], 4, CELLS[2], 2).sum((1, 3, 5))
+    assert np.array_equal(np.flatnonzero(drawn), np.sort(heart.cells))
 
 
 def test_a_zoom_moves_the_truth_with_the_image(phantom_folder):
@@ -34,14 +37,14 @@ def test_a_zoom_moves_the_truth_with_the_image(phantom_folder):
         shift_cells=(0, 0, 0), zoom=0.2, cut_rate=0.0, densities=0.0, noise_hu=0.0, blur_rate=0.0, kernel=0.0
     )
     volumes = []
-    for seed in range(4):
+    for seed in range(8):
         moved = augmented(sample, quiet, np.random.default_rng(seed))
-        liver = next(t for t in moved.truths if t.topic == "liver")
+        heart = next(t for t in moved.truths if t.topic == "heart")
         claimed = np.zeros(CELLS)
-        claimed.flat[liver.cells] = liver.counts
-        drawn = (moved.labels == 6).reshape(CELLS[0], 4, CELLS[1], 4, CELLS[2], 2).sum((1, 3, 5))
-        assert np.minimum(claimed, drawn).sum() > 0.9 * np.maximum(claimed, drawn).sum()
-        volumes.append(drawn.sum() / (sample.labels == 6).sum())
+        claimed.flat[heart.cells] = heart.counts
+        drawn = (moved.labels == HEART).reshape(CELLS[0], 4, CELLS[1], 4, CELLS[2], 2).sum((1, 3, 5))
+        assert np.minimum(claimed, drawn).sum() > 0.85 * np.maximum(claimed, drawn).sum()
+        volumes.append(drawn.sum() / (sample.labels == HEART).sum())
     assert min(volumes) < 0.9 < 1.1 < max(volumes)
 
 

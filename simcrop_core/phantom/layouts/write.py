@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import re
 import shutil
-import signal
 import time
-from collections import deque
-from collections.abc import Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from simcrop_core.errors import OutOfMemory
 from simcrop_core.phantom.draw import draw_phantom
 from simcrop_core.phantom.layouts.catalogue import LAYOUTS
 from simcrop_core.phantom.layouts.orientation import oriented
@@ -22,6 +17,7 @@ from simcrop_core.phantom.layouts.record import TRUTH_FOLDER, ScanRecord, read_r
 from simcrop_core.phantom.layouts.settings import SETTINGS_FILE, Settings, claim_folder
 from simcrop_core.phantom.layouts.truth_files import write_truth
 from simcrop_core.phantom.truth import Phantom
+from simcrop_core.processes import over_processes
 from simcrop_core.progress import Job
 from simcrop_core.results import PhantomResult, PhantomScan
 from simcrop_core.text.ct_rate import CT_RATE_LABELS
@@ -63,7 +59,7 @@ def write_phantoms(
     missing = [seed for seed in seeds if seed not in complete]
     job.step(STAGE, 0, len(missing))
     # Closed here and now, so that a stop does not leave workers drawing.
-    with contextlib.closing(_written(folder, settings, missing, workers)) as written:
+    with contextlib.closing(over_processes(partial(write_phantom, folder, settings), missing, workers)) as written:
         for done, _ in enumerate(written, start=1):
             job.step(STAGE, done, len(missing))
     records = read_records(folder)
@@ -128,35 +124,6 @@ def write_drawn(folder: Path, settings: Settings, phantom: Phantom) -> ScanRecor
 def _stored_affine(phantom: Phantom) -> list[list[float]]:
     affine: list[list[float]] = oriented(phantom.labels, phantom.affine, "LPS")[1].tolist()
     return affine
-
-
-def _written(folder: Path, settings: Settings, seeds: Sequence[int], workers: int) -> Generator[ScanRecord]:
-    """Records as they come. A worker's fault ends the rest; scans under way are finished."""
-    if min(workers, len(seeds)) <= 1:
-        yield from (write_phantom(folder, settings, seed) for seed in seeds)
-        return
-    # Started afresh on every system: forked copies of a process with threads may hang.
-    fresh = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(seeds)), mp_context=fresh, initializer=_leave_interrupts_to_parent)
-    waiting, under_way = deque(seeds), set[Future[ScanRecord]]()
-    try:
-        while waiting or under_way:
-            # The pool's own queue cannot be called back, so it is given no more than it works on.
-            while waiting and len(under_way) < workers:
-                under_way.add(pool.submit(write_phantom, folder, settings, waiting.popleft()))
-            finished, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in finished)
-    except BrokenProcessPool as fault:
-        raise OutOfMemory(
-            "A worker process was ended by the system, most likely for want of memory.",
-            hint="Give the same command again with fewer --workers: it goes on where it stopped.",
-        ) from fault
-    finally:
-        pool.shutdown()
-
-
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _remove_abandoned(folder: Path) -> None:
