@@ -147,6 +147,38 @@ class SegmentationConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """An image encoder that some pre-training method left behind, to be probed or trained on.
+
+    Attributes:
+        method: that trained it.
+        vision: the encoder.
+        frame: what it sees of a scan.
+        recipe: everything that the method was built from; what the method added beside the encoder can be built again
+            from it.
+    """
+
+    method: str
+    vision: VisionConfig
+    frame: FrameConfig
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, as stored in a weights file."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> EncoderConfig:
+        """The inverse of `to_dict`."""
+        return cls(
+            method=stored["method"],
+            vision=_build(VisionConfig, stored["vision"]),
+            frame=_build(FrameConfig, stored["frame"]),
+            recipe=stored["recipe"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ImageDecoderConfig:
     """The transformer that fills in masked patches ("4-layer 3D ViT-B", A22)."""
 

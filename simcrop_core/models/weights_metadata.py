@@ -13,12 +13,13 @@ from safetensors import SafetensorError, safe_open
 
 from simcrop_core.errors import IncompatibleWeights, UnknownWeights
 from simcrop_core.imaging.heatmap import ColourScale
-from simcrop_core.models.config import ModelConfig, SegmentationConfig
+from simcrop_core.models.config import EncoderConfig, ModelConfig, SegmentationConfig
 
 FORMAT = "simcrop-weights/1"
 METADATA_KEY = "simcrop"
 
-WeightsKind = Literal["grounding", "segmentation"]
+WeightsKind = Literal["grounding", "segmentation", "encoder"]
+Config = ModelConfig | SegmentationConfig | EncoderConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class WeightsMetadata:
     """
 
     name: str
-    config: ModelConfig | SegmentationConfig
+    config: Config
     provenance: Provenance
     tasks: dict[str, tuple[int, ...]] = field(default_factory=dict)
     thresholds: Thresholds | None = None
@@ -93,7 +94,7 @@ class WeightsMetadata:
     @property
     def kind(self) -> WeightsKind:
         """Which model the file holds."""
-        return "grounding" if isinstance(self.config, ModelConfig) else "segmentation"
+        return next(kind for kind, config in _CONFIGS.items() if isinstance(self.config, config))
 
     @property
     def labels(self) -> dict[int, str]:
@@ -171,9 +172,10 @@ def stored_metadata(path: Path) -> Mapping[str, str]:
         ) from fault
 
 
-_CONFIGS: dict[str, type[ModelConfig] | type[SegmentationConfig]] = {
+_CONFIGS: dict[WeightsKind, type[ModelConfig] | type[SegmentationConfig] | type[EncoderConfig]] = {
     "grounding": ModelConfig,
     "segmentation": SegmentationConfig,
+    "encoder": EncoderConfig,
 }
 
 

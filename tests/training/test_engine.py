@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -35,7 +36,7 @@ class Poisoned(TinySource):
 
 def poisoned(steps, tmp_path, schedule=SHORT):
     objective = tiny_objective()
-    objective.source = Poisoned(steps)
+    objective.data = dataclasses.replace(objective.data, source=Poisoned(steps))
     return Loop(objective, schedule, tmp_path, seed=3, compute=Compute(log_every=1))
 
 

@@ -33,6 +33,12 @@ def test_ddp_and_fsdp_agree_with_the_exact_sum_within_rounding(tmp_path):
         assert losses(tmp_path / name) == pytest.approx(exact, rel=1e-12), name
 
 
+def test_a_contrast_over_the_whole_step_agrees_to_the_last_bit_too(tmp_path):
+    figures = together(tmp_path, {"contrast": {"method": "ctclip", "steps": 3}}, (2, 3))
+    assert figures[1] == figures[2] == figures[3]
+    assert len(set(figures[1]["contrast"].values())) == 3
+
+
 @pytest.mark.slow
 def test_long_runs_stay_together(tmp_path):
     """200 steps in float64 and 50 in float32, for each way to share the work."""

@@ -46,7 +46,7 @@ def test_the_hours_of_a_recipe_follow_from_its_counted_operations(name):
 def test_the_papers_recipe_is_the_papers():
     paper = recipe("paper")
     assert paper.pretraining() == PRETRAINING_PRESETS["base"]
-    assert (paper.simcrop.batch, paper.schedule.learning_rate, paper.schedule.weight_decay) == (48, 1.5e-4, 0.05)
+    assert (paper.method.batch, paper.schedule.learning_rate, paper.schedule.weight_decay) == (48, 1.5e-4, 0.05)
     schedule = paper.schedule.in_steps(47_149 // 48)
     assert (schedule.steps, schedule.warm_up) == (137_480, 39_280)
     assert schedule.rate(39_279) == 1.5e-4
@@ -72,11 +72,14 @@ def test_the_literal_recipe_prints_what_the_paper_prints():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("name: a\nsteps: 3", "no field steps"),
-        ("name: a\nschedule: {learning_rate: 1e-4}", "learning_rate cannot be '1e-4'"),  # YAML takes it for a word
-        ("name: a\nobjective: simclr", "one of grounding, segmentation, simcrop"),
+        ("name: a\nobjective: simcrop\nsteps: 3", "no field steps"),
+        (
+            "name: a\nobjective: simcrop\nschedule: {learning_rate: 1e-4}",
+            "learning_rate cannot be '1e-4'",
+        ),  # YAML takes it for a word
+        ("name: a\nobjective: simclr", "one of random, random_zero_pos"),
         ("name: a\nobjective: simcrop\nmodel: {use_aline: true}", "no field use_aline"),
-        ("name: a\nsimcrop: {batch: 5, micro_batch: 2}", "batch of 5"),
+        ("name: a\nobjective: simcrop\nmethod: {batch: 5, micro_batch: 2}", "batch of 5"),
         ("name: [a", "while parsing"),
         ("extends: nothing", "no such file"),
     ],

@@ -97,8 +97,8 @@ def test_a_micro_batch_does_not_depend_on_its_neighbours(objective):
 def test_a_long_report_loses_findings_and_keeps_its_impression():
     tiny = tiny_objective()
     findings, impression = " ".join(SENTENCES[:5]), SENTENCES[5]
-    ids, continues = tiny._masker.pieces(findings, impression)
-    alone, _ = tiny._masker.pieces("", impression)
+    ids, continues = tiny.masker.pieces(findings, impression)
+    alone, _ = tiny.masker.pieces("", impression)
     assert len(ids) == len(continues) == 24
     assert ids[-len(alone) + 1 :] == alone[1:]
 

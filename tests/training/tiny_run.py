@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
+import functools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from simcrop_training.data.source import Pair, draws, epoch_order
 from simcrop_training.engine.loop import Loop, Outcome
 from simcrop_training.engine.ranks import ALONE, Ranks, joined_ranks
 from simcrop_training.engine.schedule import Compute, Schedule
-from simcrop_training.objectives.simcrop import SimCroPPretraining, SimCroPSettings
+from simcrop_training.methods import METHODS
+from simcrop_training.objectives.pairs import PairData, PairObjective, PairSettings
+from simcrop_training.objectives.simcrop import SimCroPPretraining
+from torch import Tensor
 
-from simcrop_core.models.config import PRESETS, PRETRAINING_PRESETS
+from simcrop_core.models.config import PRESETS, PRETRAINING_PRESETS, TextConfig
 
 STUDIES = (1, 2, 2, 1, 3)
 SENTENCES = (
@@ -38,9 +46,9 @@ class TinySource:
     pairs = sum(STUDIES)
     pair_bytes = 2 * 32 * 32 * 16
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, width: int = 384) -> None:
         self._seed = seed
-        self._embeddings = np.random.default_rng(8).standard_normal((len(SENTENCES), 384), dtype=np.float32)
+        self._embeddings = np.random.default_rng(8).standard_normal((len(SENTENCES), width), dtype=np.float32)
 
     def pair(self, ordinal: int) -> Pair:
         epoch, place = divmod(ordinal, self.pairs)
@@ -55,12 +63,63 @@ class TinySource:
         return Pair(image.astype(np.int16), texts, self._embeddings[said], " ".join(texts[:-1]), texts[-1])
 
 
+@functools.cache
+def toy_bert() -> TextConfig:
+    """Two layers of random numbers over the words of the sentences above, in a folder as Hugging Face has them."""
+    folder = Path(tempfile.mkdtemp(prefix="toy-bert-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    words = sorted({word for text in SENTENCES for word in text.lower().replace(".", " .").split()})
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    config = {
+        "model_type": "bert", "vocab_size": len(vocabulary), "hidden_size": 32, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 64, "type_vocab_size": 2,
+        "layer_norm_eps": 1e-12,
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(_bert_tensors(len(vocabulary)), folder / "model.safetensors")
+    return TextConfig(encoder=str(folder), dim=32, pooling="cls", max_tokens=32)
+
+
+def _bert_tensors(words: int) -> dict[str, Tensor]:
+    """By the names of Hugging Face."""
+    shapes: dict[str, tuple[int, int]] = {}
+    for i in range(2):
+        layer = f"encoder.layer.{i}."
+        shapes |= {f"{layer}attention.self.{part}": (32, 32) for part in ("query", "key", "value")}
+        shapes |= {f"{layer}attention.output.dense": (32, 32), f"{layer}intermediate.dense": (64, 32)}
+        shapes[f"{layer}output.dense"] = (32, 64)
+    numbers = torch.Generator().manual_seed(11)
+    tensors = {}
+    for name, rows in (("word", words), ("position", 64), ("token_type", 2)):
+        tensors[f"embeddings.{name}_embeddings.weight"] = torch.randn(rows, 32, generator=numbers) * 0.2
+    for name, (out, width) in shapes.items():
+        tensors[f"{name}.weight"] = torch.randn(out, width, generator=numbers) * width**-0.5
+        tensors[f"{name}.bias"] = torch.zeros(out)
+    norms = [f"encoder.layer.{i}.{part}.output" for i in range(2) for part in ("attention", "")]
+    for name in ("embeddings", *(norm.replace("..", ".") for norm in norms)):
+        tensors |= {f"{name}.LayerNorm.weight": torch.ones(32), f"{name}.LayerNorm.bias": torch.zeros(32)}
+    return tensors
+
+
+def tiny_method(name: str, seed: int = 3, **settings: object) -> PairObjective:
+    """A method on the tiny network and the toy BERT: by default four frames a step in four micro-batches."""
+    method, text, tiny = METHODS[name], toy_bert(), PRETRAINING_PRESETS["tiny"]
+    assert method.objective is not None
+    words = len((Path(text.encoder) / "vocab.txt").read_text().splitlines())
+    decoder = dataclasses.replace(tiny.report_decoder, vocabulary=words)
+    config = dataclasses.replace(tiny, text=text, report_dim=text.dim, report_decoder=decoder, **method.model)
+    chosen = method.settings(**{"batch": 4, "micro_batch": 1, "report_tokens": 24, **settings})
+    data = PairData(PRESETS["tiny"].frame, TinySource(seed, text.dim), top_k=4)
+    return method.objective(config, data, chosen, seed)
+
+
 def tiny_objective(seed: int = 3, batch: int = 4, micro_batch: int = 1, **changes: object) -> SimCroPPretraining:
-    """By default four frames a step in four micro-batches; `changes` are of the network."""
+    """The same of `simcrop`; `changes` are of the network."""
     config = dataclasses.replace(PRETRAINING_PRESETS["tiny"], **changes)
-    settings = SimCroPSettings(batch=batch, micro_batch=micro_batch, report_tokens=24)
-    frame = PRESETS["tiny"].frame
-    return SimCroPPretraining(config, frame, settings, source=TinySource(seed), top_k=4, seed=seed)
+    settings = PairSettings(batch=batch, micro_batch=micro_batch, report_tokens=24)
+    data = PairData(PRESETS["tiny"].frame, TinySource(seed), top_k=4)
+    return SimCroPPretraining(config, data, settings, seed)
 
 
 def losses(folder: Path, name: str = "loss") -> dict[int, float]:
@@ -98,12 +157,13 @@ def ended(ranks: list[subprocess.Popen[str]]) -> list[str]:
 
 
 def run(folder: Path, ranks: Ranks = ALONE, **options: object) -> Outcome:
-    """Train, with fields of `Schedule` and `Compute` as options."""
+    """Train, with fields of `Schedule` and `Compute`, and the name of a method, as options."""
     schedule = Schedule(steps=6, learning_rate=2e-3, warm_up=2, measure_every=10**6, precision="float32")
     schedule = dataclasses.replace(schedule, **_fields(Schedule, options))
     compute = dataclasses.replace(Compute(log_every=1), **_fields(Compute, options))
     torch.manual_seed(int.from_bytes(os.urandom(4)))  # What the process drew before must not matter.
-    return Loop(tiny_objective(), schedule, folder, seed=3, ranks=ranks, compute=compute).run()
+    objective = tiny_method(str(options["method"])) if "method" in options else tiny_objective()
+    return Loop(objective, schedule, folder, seed=3, ranks=ranks, compute=compute).run()
 
 
 def _fields(kind: type, options: dict[str, object]) -> dict[str, object]:

@@ -19,8 +19,9 @@ from simcrop_core.text.encoder import load_text_encoder
 from simcrop_core.text.reference import reference_sentences
 from simcrop_training.data.source import Pair, draws
 from simcrop_training.engine.schedule import Schedule, adamw
+from simcrop_training.objectives.pairs import PairData, PairSettings
 from simcrop_training.objectives.plain_simcrop import plain_losses
-from simcrop_training.objectives.simcrop import SimCroPPretraining, SimCroPSettings
+from simcrop_training.objectives.simcrop import SimCroPPretraining
 
 # What findings of CT-RATE have at the median.
 _SENTENCES = 18
@@ -115,10 +116,8 @@ def _both(preset: Preset, batch: int, turns: int) -> tuple[SimCroPPretraining, S
     encoder = load_text_encoder(config.text)
     texts = reference_sentences()
     source = NoiseSource(texts, encoder.encode(texts).numpy(), config.vision.image)
-    objective = SimCroPPretraining(
-        config, PRESETS[preset].frame, SimCroPSettings(batch=batch, micro_batch=batch),
-        source=source, top_k=PRESETS[preset].top_k, seed=0,
-    )  # fmt: skip
+    data = PairData(PRESETS[preset].frame, source, top_k=PRESETS[preset].top_k)
+    objective = SimCroPPretraining(config, data, PairSettings(batch=batch, micro_batch=batch), seed=0)
     batches = [objective.batch(turn) for turn in range(turns)]
     optimiser = adamw(objective.module, Schedule())
 

@@ -16,13 +16,14 @@ from simcrop_training.data.sample import sample_paths, texts_of
 from simcrop_training.data.source import SampleSource
 from simcrop_training.data.store_source import CropSettings, StoreSource
 from simcrop_training.engine.errors import NothingToLearnFrom
+from simcrop_training.methods import METHODS
 from simcrop_training.objectives.grounding import Grounding
+from simcrop_training.objectives.pairs import PairData, PairObjective
 from simcrop_training.objectives.segmentation import Segmentation
-from simcrop_training.objectives.simcrop import SimCroPPretraining
 from simcrop_training.recipe import Data, Recipe
 from simcrop_training.store.store import Store
 
-AnyObjective = Grounding | Segmentation | SimCroPPretraining
+AnyObjective = Grounding | Segmentation | PairObjective
 
 
 def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path | None = None) -> AnyObjective:
@@ -37,8 +38,13 @@ def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path |
     Raises:
         NothingToLearnFrom: a folder without samples, or a store without studies.
     """
-    if recipe.objective == "simcrop" and data.store is not None:
-        return _from_store(recipe, data.store, encoder)
+    if data.store is not None:
+        if METHODS[recipe.objective].objective is None:
+            raise NothingToLearnFrom(
+                f"{recipe.objective} learns from stored samples with masks, not from a store.",
+                hint="Give folders of samples (--synthetic, --held-out).",
+            )
+        return _started_from(_on_pairs(recipe, _from_store(recipe, data.store)), encoder)
     synthetic, real, held_out = (sample_paths(folders) for folders in (data.synthetic, data.real, data.held_out))
     if not synthetic or not held_out:
         raise NothingToLearnFrom(
@@ -47,22 +53,20 @@ def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path |
         )
     if recipe.objective == "segmentation":
         return Segmentation(
-            SEGMENTATION_PRESETS[recipe.preset], recipe.segmentation, synthetic=synthetic, real=real,
+            SEGMENTATION_PRESETS[recipe.preset], recipe.method, synthetic=synthetic, real=real,
             held_out=held_out, seed=recipe.seed, augmentation=recipe.augmentation,
             encoder=load_tensors(encoder) if encoder else None,
         )  # fmt: skip
     config = PRESETS[recipe.preset]
     texts = sorted({text for path in (*synthetic, *real, *held_out) for text in texts_of(path)})
     embeddings = embed(texts, recipe.preset, sentences)
-    if recipe.objective == "simcrop":
+    if METHODS[recipe.objective].objective is not None:
         rows = {text: row.numpy() for text, row in embeddings.items()}
-        objective = SimCroPPretraining(
-            recipe.pretraining(), config.frame, recipe.simcrop, top_k=config.top_k, seed=recipe.seed,
-            source=SampleSource(synthetic, rows, recipe.augmentation, recipe.seed), held_out=held_out, embeddings=rows,
-        )  # fmt: skip
-        return _started_from(objective, encoder)
+        source = SampleSource(synthetic, rows, recipe.augmentation, recipe.seed)
+        pairs = PairData(config.frame, source, held_out, embeddings=rows, top_k=config.top_k)
+        return _started_from(_on_pairs(recipe, pairs), encoder)
     return Grounding(
-        config, recipe.grounding, synthetic=synthetic, real=real, held_out=held_out,
+        config, recipe.method, synthetic=synthetic, real=real, held_out=held_out,
         embeddings=embeddings, steps=recipe.schedule.steps, seed=recipe.seed,
         augmentation=recipe.augmentation,
     )  # fmt: skip
@@ -71,8 +75,8 @@ def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path |
 def in_steps(recipe: Recipe, objective: AnyObjective) -> Recipe:
     """The recipe with epochs turned into steps: an epoch ends with its last whole batch."""
     per_epoch = 1
-    if isinstance(objective, SimCroPPretraining):
-        per_epoch = max(objective.source.pairs // objective.samples, 1)
+    if isinstance(objective, PairObjective):
+        per_epoch = max(objective.data.source.pairs // objective.samples, 1)
     return dataclasses.replace(recipe, schedule=recipe.schedule.in_steps(per_epoch))
 
 
@@ -90,26 +94,27 @@ def embed(texts: list[str], preset: str, store: Path) -> dict[str, Tensor]:
     return {text: known[text] for text in texts}
 
 
-def _from_store(recipe: Recipe, folder: Path, encoder: Path | None) -> SimCroPPretraining:
-    store, config = Store.open(folder), recipe.pretraining()
+def _on_pairs(recipe: Recipe, data: PairData) -> PairObjective:
+    objective = METHODS[recipe.objective].objective
+    assert objective is not None
+    return objective(recipe.pretraining(), data, recipe.method, recipe.seed)
+
+
+def _from_store(recipe: Recipe, folder: Path) -> PairData:
+    store, text, preset = Store.open(folder), recipe.pretraining().text, PRESETS[recipe.preset]
     still = CropSettings(jitter=(0, 0, 0), shift_hu=0.0)
     splits = {study.split for study in store.studies}
     validation = None
     if "valid" in splits and recipe.validation:
-        validation = StoreSource(store, config.text, split="valid", seed=0, crop=still, limit=recipe.validation)
-    objective = SimCroPPretraining(
-        config, PRESETS[recipe.preset].frame, recipe.simcrop, top_k=PRESETS[recipe.preset].top_k, seed=recipe.seed,
-        source=StoreSource(store, config.text, split="train", seed=recipe.seed, crop=recipe.crop),
-        validation=validation,
-    )  # fmt: skip
-    return _started_from(objective, encoder)
+        validation = StoreSource(store, text, split="valid", seed=0, crop=still, limit=recipe.validation)
+    source = StoreSource(store, text, split="train", seed=recipe.seed, crop=recipe.crop)
+    return PairData(preset.frame, source, validation=validation, top_k=preset.top_k)
 
 
-def _started_from(objective: SimCroPPretraining, encoder: Path | None) -> SimCroPPretraining:
+def _started_from(objective: PairObjective, encoder: Path | None) -> PairObjective:
     """With the image encoder of weights that exist (A23); its own position table stays."""
     if encoder is not None:
-        vision = objective.network.vision
-        own = vision.state_dict().keys()
+        own = objective.vision.state_dict().keys()
         taken = {k: t.float() for k, t in load_tensors(encoder).items() if k in own and k != "pos_embed"}
-        load_exactly(vision, taken, optional={"pos_embed"})
+        load_exactly(objective.vision, taken, optional={"pos_embed"})
     return objective

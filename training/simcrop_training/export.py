@@ -10,14 +10,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from simcrop_core.models.config import EncoderConfig
 from simcrop_core.models.weights_file import save_weights
 from simcrop_core.models.weights_metadata import Provenance, WeightsMetadata
 from simcrop_core.phantom.layouts.settings import NOTICE
 from simcrop_training.build import AnyObjective
 from simcrop_training.data.sample import sample_paths
 from simcrop_training.engine.loop import Outcome
+from simcrop_training.objectives.pairs import PairObjective
 from simcrop_training.objectives.segmentation import Segmentation
-from simcrop_training.recipe import Data, Recipe
+from simcrop_training.objectives.simcrop import SimCroPPretraining
+from simcrop_training.recipe import Data, Recipe, identity_of
 from simcrop_training.store.store import Store
 
 _LICENCE = "Apache-2.0"
@@ -42,6 +45,10 @@ def export_run(objective: AnyObjective, recipe: Recipe, data: Data, outcome: Out
         config = objective.config
         metadata = WeightsMetadata(recipe.weights, config, provenance, tasks=_tasks(config.labels, outcome.metrics))
         tensors = objective.module.state_dict()
+    elif isinstance(objective, PairObjective) and not isinstance(objective, SimCroPPretraining):
+        method = EncoderConfig(recipe.objective, objective.config.vision, objective.data.frame, identity_of(recipe))
+        metadata = WeightsMetadata(recipe.weights, method, provenance)
+        tensors = objective.flat_state_dict()
     else:
         model = objective.grounding_model()
         metadata = WeightsMetadata(recipe.weights, model.config, provenance)

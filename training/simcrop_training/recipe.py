@@ -17,9 +17,8 @@ from simcrop_training.data.augment import Augmentation
 from simcrop_training.data.store_source import CropSettings
 from simcrop_training.engine.errors import UnusableRecipe
 from simcrop_training.engine.schedule import Compute, Schedule
-from simcrop_training.objectives.grounding import GroundingSettings
-from simcrop_training.objectives.segmentation import SegmentationSettings
-from simcrop_training.objectives.simcrop import SimCroPSettings
+from simcrop_training.methods import METHODS
+from simcrop_training.objectives.pairs import PairSettings
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -30,43 +29,39 @@ class Recipe:
 
     Attributes:
         name: of the run.
-        objective: what is learned.
+        objective: the method, one of `methods.METHODS`.
         preset: sizes of the network.
-        model: fields of `PretrainingConfig` that differ from the preset's, with the objective "simcrop".
+        model: fields of `PretrainingConfig` that differ from the preset's and the method's.
+        method: settings of the method, of the type that it names.
         weights: the name that the exported file bears.
         seed: of every random draw.
         schedule: how long and how fast.
         compute: how it is computed.
-        grounding: settings of that objective.
-        segmentation: settings of that objective.
-        simcrop: settings of that objective.
         augmentation: of stored samples.
         crop: of a store's scans.
         validation: so many held-out studies of a store are measured on.
     """
 
     name: str
-    objective: Literal["grounding", "segmentation", "simcrop"]
+    objective: str
     preset: str = "small"
     model: dict[str, Any] = field(default_factory=dict)
     weights: str = "own"
     seed: int = 0
     schedule: Schedule = field(default_factory=Schedule)
     compute: Compute = field(default_factory=Compute)
-    grounding: GroundingSettings = field(default_factory=GroundingSettings)
-    segmentation: SegmentationSettings = field(default_factory=SegmentationSettings)
-    simcrop: SimCroPSettings = field(default_factory=SimCroPSettings)
+    method: Any = field(default_factory=PairSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
     crop: CropSettings = field(default_factory=CropSettings)
     validation: int = 64
 
     def pretraining(self) -> PretrainingConfig:
-        """The network of the objective "simcrop".
+        """The network of a method that learns from scans with reports.
 
         Raises:
             ValueError: `model` has a field that no network has.
         """
-        config = _changed(PRETRAINING_PRESETS[self.preset], self.model)
+        config = _changed(PRETRAINING_PRESETS[self.preset], {**METHODS[self.objective].model, **self.model})
         assert isinstance(config, PretrainingConfig)
         return config
 
@@ -79,7 +74,7 @@ class Data:
         synthetic: folders of stored samples drawn from nothing.
         real: of real scans.
         held_out: to measure on.
-        store: a training store, for the objective "simcrop" instead of samples.
+        store: a training store, for methods on scans with reports, instead of samples.
     """
 
     synthetic: tuple[Path, ...] = ()
@@ -102,7 +97,10 @@ def read_recipe(name: Path, *, steps: int | None = None) -> Recipe:
     """
     path = name if name.suffix else RECIPES / f"{name}.yaml"
     try:
-        recipe = _changed(Recipe(name="", objective="simcrop"), _values(path))
+        values = _values(path)
+        if (objective := values.get("objective")) not in METHODS:
+            raise ValueError(f"objective is one of {', '.join(METHODS)}, not {objective!r}.")
+        recipe = _changed(Recipe(name="", objective=objective, method=METHODS[objective].settings()), values)
         recipe.pretraining()
     except (ValueError, yaml.YAMLError) as fault:
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))

@@ -50,7 +50,7 @@ def augmented(sample: Sample, how: Augmentation, rng: np.random.Generator) -> Sa
     shown = _shown(rng, how.cut_rate)
     axes = [_Axis(*values) for values in zip(CELLS, CELL, shift, zoom, shown, strict=True)]
     voxels = [axis.voxels() for axis in axes]
-    image, labels = (_gathered(array, voxels, fill) for array, fill in ((sample.image, _AIR), (sample.labels, 0)))
+    image, labels = _gathered(sample.image, voxels, _AIR), _gathered(sample.labels, voxels, 0)
     cells = [axis.cells() for axis in axes]
     kept = float(zoom.prod()) / 2
     truths = tuple(t for t in (_moved(t, cells, kept) for t in sample.truths) if t is not None)

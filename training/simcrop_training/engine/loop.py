@@ -6,11 +6,11 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -20,9 +20,10 @@ from torch.utils.checkpoint import checkpoint
 
 from simcrop_core.errors import CannotWrite
 from simcrop_training.engine.checkpoint import Progress, load_latest, save_checkpoint
+from simcrop_training.engine.contrast import Comparison, compare
 from simcrop_training.engine.errors import Diverged, UnusableCheckpoints
 from simcrop_training.engine.loader import Loader, moved
-from simcrop_training.engine.objective import Batch, Objective, WholeBatches, in_pieces
+from simcrop_training.engine.objective import Batch, Contrast, Objective, WholeBatches, in_pieces
 from simcrop_training.engine.ordered_sum import ordered
 from simcrop_training.engine.parallel import blocks_of, parallel
 from simcrop_training.engine.ranks import ALONE, Ranks
@@ -32,6 +33,7 @@ from simcrop_training.engine.signals import StopRequests
 from simcrop_training.engine.speed import Speed, peak_flops
 
 _log = logging.getLogger("simcrop_training")
+Computed = TypeVar("Computed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,22 +195,41 @@ class Loop(Generic[Batch]):
         pieces = self.objective.micro_batches
         rows_MP, names = torch.empty(0), list[str]()
         share = self.ranks.share(pieces)
-        for index, batch in zip(share, batches, strict=True):
-            torch.manual_seed(_dropout_seed(self.seed, self.step * pieces + index))
-            with self._autocast():
-                totals = self._parallel.totals(moved(batch, self.ranks.device))
+        comparison = self._comparison(batches, share)
+        for place, (index, batch) in enumerate(zip(share, batches, strict=True)):
+            totals, rows = self._computed(self._parallel.outputs, index, batch)
             parts = {name: total / max(counts.get(name, pieces), 1) for name, total in totals.items()}
-            loss = torch.stack([weight * parts[name] for name, weight in self._weights(parts)]).sum()
-            self._parallel.backward(loss)
-            if not names:
+            if comparison is None and isinstance(self.objective, Contrast):
+                parts |= self.objective.compared([rows])
+            losses = [weight * parts[name] for name, weight in self._weights(parts)]
+            if comparison is not None:
+                losses.append(comparison.loss(place, rows))
+            self._parallel.backward(torch.stack(losses).sum())
+            if not len(rows_MP):
                 names = sorted(parts)
                 rows_MP = torch.zeros(pieces, len(names), dtype=torch.float64, device=self.ranks.device)
-            rows_MP[index] = torch.stack([parts[name].detach().double() for name in names])
+            for column, name in enumerate(names):
+                rows_MP[index, column] = parts[name].detach()
         norm = self._parallel.clip(self.schedule.clip)
         self._update(norm)
         values = dict(zip(names, ordered(rows_MP, self.ranks).unbind(), strict=True))
+        if comparison is not None:
+            values |= {name: loss.double() for name, loss in comparison.losses.items()}
         total = torch.stack([weight * values[name] for name, weight in self._weights(values)]).sum()
         self.record.step(self.step + 1, rate, values | {"loss": total, "norm": norm})
+
+    def _comparison(self, batches: list[Batch], share: range) -> Comparison | None:
+        """What the micro-batches of the step are to each other; one alone is compared where it is learned from."""
+        if not isinstance(self.objective, Contrast) or self.objective.micro_batches == 1:
+            return None
+        rows = [self._computed(self._parallel.rows, index, batch) for index, batch in zip(share, batches, strict=True)]
+        return compare(self.objective, rows, self.ranks)
+
+    def _computed(self, compute: Callable[[Batch], Computed], index: int, batch: Batch) -> Computed:
+        """Something of a micro-batch, with the random numbers that it has in every pass and on every rank."""
+        torch.manual_seed(_dropout_seed(self.seed, self.step * self.objective.micro_batches + index))
+        with self._autocast():
+            return compute(moved(batch, self.ranks.device))
 
     def _update(self, norm: Tensor) -> None:
         """Step the optimiser, or leave everything as it is where the gradient is not finite; all ranks agree on it."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ class Objective(Protocol[Batch]):
     def counts(self, batch: Batch, /) -> dict[str, int]:
         """What the totals of a micro-batch are divided by, summed over the step; those not named by micro-batches."""
 
-    def totals(self, batch: Batch) -> dict[str, Tensor]:
+    def totals(self, batch: Batch, /) -> dict[str, Tensor]:
         """The losses of a micro-batch, by name, before the division; names without weight are only logged."""
 
     def measure(self) -> dict[str, float]:
@@ -64,6 +64,32 @@ class Objective(Protocol[Batch]):
 
     def view(self) -> View | None:
         """A look at held-out data, or None."""
+
+
+Rows = Mapping[str, Tensor]
+
+
+@runtime_checkable
+class Contrast(Protocol[Batch_contra]):
+    """What an `Objective` has besides where it compares samples of different micro-batches of a step.
+
+    The loop encodes the whole step once without gradient, compares the rows of all micro-batches and ranks, and takes
+    the gradient of each row back through its own micro-batch, encoded again. So memory does not grow with the number
+    of samples that are compared (gradient caching: Gao et al. 2021, arXiv:2101.06983), and every rank computes the same
+    comparison. Parameters that take part in the comparison itself, such as a temperature, travel as rows.
+    """
+
+    micro_batches: int
+    weights: Mapping[str, float]
+
+    def rows(self, batch: Batch_contra, /) -> Rows:
+        """What is compared, without gradient: the same tensors as in `totals_and_rows`."""
+
+    def totals_and_rows(self, batch: Batch_contra, /) -> tuple[dict[str, Tensor], Rows]:
+        """`Objective.totals`, and what of the micro-batch is compared with the others'."""
+
+    def compared(self, rows: Sequence[Rows], /) -> dict[str, Tensor]:
+        """The losses of the comparison, by name and already means, from the rows of all micro-batches in order."""
 
 
 class WholeBatches(Protocol[Batch]):
@@ -98,7 +124,7 @@ class InOnePiece(Generic[Batch]):
         """Nothing to divide by."""
         return {"loss": 1}
 
-    def totals(self, batch: Batch) -> dict[str, Tensor]:
+    def totals(self, batch: Batch, /) -> dict[str, Tensor]:
         """The method's losses."""
         return dict(self._whole.losses(batch))
 

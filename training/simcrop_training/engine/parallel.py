@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from simcrop_training.engine.errors import UnsuitableRanks
-from simcrop_training.engine.objective import Objective
+from simcrop_training.engine.objective import Contrast, Objective, Rows
 from simcrop_training.engine.ordered_sum import OrderedSum
 from simcrop_training.engine.ranks import Ranks
 
@@ -28,9 +28,14 @@ class Learner(nn.Module):
         self.module = objective.module
         self._objective = objective
 
-    def forward(self, batch: Any) -> dict[str, Tensor]:
-        """The totals of a micro-batch."""
-        return self._objective.totals(batch)
+    def forward(self, batch: Any) -> tuple[dict[str, Tensor], Rows]:
+        """The totals of a micro-batch and what of it is compared; with gradients switched off only the latter."""
+        objective = self._objective
+        if not isinstance(objective, Contrast):
+            return objective.totals(batch), {}
+        if torch.is_grad_enabled():
+            return objective.totals_and_rows(batch)
+        return {}, objective.rows(batch)
 
 
 class Parallel(ABC):
@@ -43,6 +48,7 @@ class Parallel(ABC):
 
     def __init__(self, objective: Objective[Any], ranks: Ranks) -> None:
         self.objective, self.ranks = objective, ranks
+        self._learner: nn.Module = Learner(objective)
         self.share = ranks.share(objective.micro_batches)
         self.parameters: list[nn.Parameter] = []
         self._done = 0
@@ -52,12 +58,19 @@ class Parallel(ABC):
         """Whether the micro-batch at hand is the rank's last of the step."""
         return self._done == len(self.share) - 1
 
-    @abstractmethod
-    def totals(self, batch: Any) -> dict[str, Tensor]:
-        """The objective's totals for a micro-batch."""
+    def outputs(self, batch: Any) -> tuple[dict[str, Tensor], Rows]:
+        """The objective's totals for a micro-batch, and the rows it brings into the step's comparison."""
+        outputs: tuple[dict[str, Tensor], Rows] = self._learner(batch)
+        return outputs
+
+    @torch.no_grad()
+    def rows(self, batch: Any) -> Rows:
+        """The rows alone, before the step's gradients are taken."""
+        rows: Rows = self._learner(batch)[1]
+        return rows
 
     def backward(self, loss: Tensor) -> None:
-        """Take in the gradient of the micro-batch whose totals were asked for last.
+        """Take in the gradient of the micro-batch whose outputs were asked for last.
 
         Args:
             loss: its part of the step's loss; the parts of all micro-batches of all ranks are added.
@@ -88,10 +101,6 @@ class Exact(Parallel):
         self.parameters = _trained(objective.module)
         self._sum = OrderedSum(objective.micro_batches)
 
-    def totals(self, batch: Any) -> dict[str, Tensor]:
-        """See `Parallel`."""
-        return self.objective.totals(batch)
-
     def clip(self, largest: float) -> Tensor:
         """See `Parallel`; every rank has the same gradient, to the last bit."""
         whole = self._sum.over_all(self.ranks)
@@ -115,7 +124,6 @@ class Ddp(Parallel):
 
     def __init__(self, objective: Objective[Any], ranks: Ranks) -> None:
         super().__init__(objective, ranks)
-        self._learner: nn.Module = Learner(objective)
         if ranks.world > 1:
             devices = [ranks.device] if ranks.device.type == "cuda" else None
             with warnings.catch_warnings():
@@ -124,12 +132,11 @@ class Ddp(Parallel):
                 self._learner = DistributedDataParallel(self._learner, device_ids=devices, broadcast_buffers=False)
         self.parameters = _trained(objective.module)
 
-    def totals(self, batch: Any) -> dict[str, Tensor]:
+    def outputs(self, batch: Any) -> tuple[dict[str, Tensor], Rows]:
         """See `Parallel`."""
         # DDP decides in the forward pass whether the backward pass exchanges gradients.
         with self._exchange_at_last():
-            totals: dict[str, Tensor] = self._learner(batch)
-        return totals
+            return super().outputs(batch)
 
     def _backward(self, loss: Tensor) -> None:
         with self._exchange_at_last():
@@ -146,7 +153,6 @@ class Fsdp(Parallel):
 
     def __init__(self, objective: Objective[Any], ranks: Ranks) -> None:
         super().__init__(objective, ranks)
-        self._learner = Learner(objective)
         for block in blocks_of(objective.module):
             fully_shard(block)
         fully_shard(self._learner)
@@ -155,11 +161,6 @@ class Fsdp(Parallel):
                 module.set_gradient_divide_factor(1.0)
                 module.set_force_sum_reduction_for_comms(True)  # gloo has no other reduction.
         self.parameters = _trained(objective.module)
-
-    def totals(self, batch: Any) -> dict[str, Tensor]:
-        """See `Parallel`."""
-        totals: dict[str, Tensor] = self._learner(batch)
-        return totals
 
     def _backward(self, loss: Tensor) -> None:
         assert isinstance(self._learner, FSDPModule)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,30 @@ class Ranks:
         values: list[Any] = [None] * self.world
         dist.all_gather_object(values, value)
         return values
+
+    def gathered_tensors(self, tensors: Sequence[Tensor]) -> list[list[Tensor]]:
+        """The tensors of all processes, in their order; shapes and numbers may differ. They stay on the device."""
+        if self.world == 1:
+            return [list(tensors)]
+        kinds: list[list[tuple[torch.dtype, torch.Size]]] = self.gathered([(t.dtype, t.shape) for t in tensors])
+        sizes = [sum(dtype.itemsize * shape.numel() for dtype, shape in own) for own in kinds]
+        sent = torch.zeros(max(sizes), dtype=torch.uint8, device=self.device)
+        if tensors:
+            flat = [t.detach().contiguous().view(-1).view(torch.uint8) for t in tensors]
+            sent[: sizes[self.rank]] = torch.cat(flat)
+        received = [torch.empty_like(sent) for _ in sizes]
+        dist.all_gather(received, sent)
+        return [_unpacked(buffer, own) for buffer, own in zip(received, kinds, strict=True)]
+
+
+def _unpacked(buffer: Tensor, kinds: Sequence[tuple[torch.dtype, torch.Size]]) -> list[Tensor]:
+    tensors = []
+    for dtype, shape in kinds:
+        size = dtype.itemsize * shape.numel()
+        # A copy begins at an address that any type may have.
+        tensors.append(buffer[:size].clone().view(dtype).view(shape))
+        buffer = buffer[size:]
+    return tensors
 
 
 def share_of(pieces: int, rank: int, world: int) -> range:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,6 +13,23 @@ from torch import Tensor
 
 from simcrop_core.models.config import PretrainingConfig
 from simcrop_core.models.masking import mask_report, words_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskedReports:
+    """Reports side by side, padded to the longest.
+
+    Attributes:
+        words_BT: their word pieces.
+        report_BT: the same with hidden words behind [MASK].
+        attended_BT: true where there is a piece, false for padding.
+        labels_BT: the pieces to fill in, −100 elsewhere.
+    """
+
+    words_BT: Tensor
+    report_BT: Tensor
+    attended_BT: Tensor
+    labels_BT: Tensor
 
 
 class ReportMasker:
@@ -39,17 +57,12 @@ class ReportMasker:
         tokens = first.tokens[:kept_first] + second.tokens[:kept_second]
         return [self._cls, *ids, self._sep], [False, *(token.startswith("##") for token in tokens), False]
 
-    def masked(
-        self, reports: Sequence[tuple[str, str]], noises: Sequence[NDArray[np.float32]]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Reports side by side, padded to the longest.
+    def masked(self, reports: Sequence[tuple[str, str]], noises: Sequence[NDArray[np.float32]]) -> MaskedReports:
+        """Cut, pad and mask reports.
 
         Args:
             reports: findings and impression of each.
             noises: (at least `longest`,) of each; decides which words are hidden, whatever else is in the batch.
-
-        Returns:
-            (B, T) masked ids, (B, T) true where there is a piece, (B, T) the pieces to fill in and −100 elsewhere.
         """
         cut = [self.pieces(*report) for report in reports]
         width = max(len(ids) for ids, _ in cut)
@@ -71,7 +84,7 @@ class ReportMasker:
             unit=self._config.text_mask_unit,
             targets=self._config.mlm_on,
         )
-        return masked_BT, ids_BT != self._pad, labels_BT
+        return MaskedReports(ids_BT, masked_BT, ids_BT != self._pad, labels_BT)
 
     def _id_of(self, token: str) -> int:
         number = self._tokenizer.token_to_id(token)
