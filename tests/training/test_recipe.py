@@ -91,6 +91,15 @@ def test_a_wrong_recipe_is_refused_in_words(text, words, tmp_path):
         read_recipe(path)
 
 
+def test_any_method_goes_with_any_recipe():
+    paper, other = recipe("paper"), read_recipe(RECIPES / "paper.yaml", objective="ctclip")
+    assert (other.objective, other.name) == ("ctclip", "simcrop-paper-ctclip")
+    assert (other.method.batch, other.method.report_tokens, other.method.dim) == (48, 512, 512)
+    assert (other.schedule, other.pretraining()) == (paper.schedule, paper.pretraining())
+    with pytest.raises(UnusableRecipe, match="not 'simclr'"):
+        read_recipe(RECIPES / "paper.yaml", objective="simclr")
+
+
 def test_an_unknown_recipe_names_those_there_are():
     with pytest.raises(UnusableRecipe) as fault:
         read_recipe(RECIPES.joinpath("papre").relative_to(RECIPES))

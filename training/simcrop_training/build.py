@@ -73,9 +73,15 @@ def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path |
 
 
 def in_steps(recipe: Recipe, objective: AnyObjective) -> Recipe:
-    """The recipe with epochs turned into steps: an epoch ends with its last whole batch."""
+    """The recipe with epochs turned into steps: an epoch ends with its last whole batch.
+
+    A method without losses takes no step.
+    """
     per_epoch = 1
     if isinstance(objective, PairObjective):
+        if not objective.weights:
+            schedule = dataclasses.replace(recipe.schedule, steps=0, epochs=None)
+            return dataclasses.replace(recipe, schedule=schedule)
         per_epoch = max(objective.data.source.pairs // objective.samples, 1)
     return dataclasses.replace(recipe, schedule=recipe.schedule.in_steps(per_epoch))
 

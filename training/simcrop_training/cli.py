@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal
 import torch
 import torch.distributed as dist
 import tyro
+from rich.markup import escape
 
-from simcrop_core.cli.console import say_error
+from simcrop_core.cli.console import out, say_error
 from simcrop_core.errors import SimCroPError
 from simcrop_core.phantom.truth import Style
 from simcrop_training.build import in_steps, objective_of
@@ -28,6 +29,7 @@ from simcrop_training.data.sample import sample_paths
 from simcrop_training.engine.loop import Loop
 from simcrop_training.engine.ranks import Ranks, joined_ranks
 from simcrop_training.export import export_run
+from simcrop_training.methods import METHODS
 from simcrop_training.recipe import Data, Recipe, identity_of, read_recipe
 
 _log = logging.getLogger("simcrop_training")
@@ -92,7 +94,7 @@ class Run:
     output: Path
     """Checkpoints, log and exported weights."""
     store: Path | None = None
-    """A training store (simcrop-prepare), for the objective simcrop."""
+    """A training store (simcrop-prepare)."""
     synthetic: tuple[Path, ...] = ()
     """Folders of phantoms, without a store."""
     held_out: tuple[Path, ...] = ()
@@ -103,6 +105,8 @@ class Run:
     """Grounding weights whose image encoder a run starts from."""
     minutes: float = math.inf
     """Stop after so much training time, all runs of this output together, and export what there is."""
+    objective: str | None = None
+    """Another method than the recipe's, all else equal; simcrop-train --list-objectives prints them."""
     steps: int | None = None
     """Instead of the recipe's number of steps."""
     threads: int = 0
@@ -120,7 +124,7 @@ class Run:
         """Train, then export."""
         if self.threads:
             torch.set_num_threads(self.threads)
-        recipe = read_recipe(self.recipe, steps=self.steps)
+        recipe = read_recipe(self.recipe, steps=self.steps, objective=self.objective)
         chosen = {
             name: value
             for name in ("parallel", "compile", "checkpoint_activations", "workers")
@@ -208,6 +212,10 @@ def _run(recipe: Recipe, data: Data, asked: Run, ranks: Ranks) -> int:
 def main() -> None:
     """The entry point. Exit code 0: done; 1: the input or the environment is at fault; 2: usage."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if sys.argv[1:] == ["--list-objectives"]:
+        for name, method in METHODS.items():
+            out.print(f"{name:16} {escape(method.summary)}", soft_wrap=True)
+        return
     commands: dict[str, Callable[..., Any]] = {
         "phantoms": Phantoms,
         "real": Real,

@@ -83,7 +83,7 @@ class Data:
     store: Path | None = None
 
 
-def read_recipe(name: Path, *, steps: int | None = None) -> Recipe:
+def read_recipe(name: Path, *, steps: int | None = None, objective: str | None = None) -> Recipe:
     """Read a recipe.
 
     A file may begin with `extends: NAME`: then it holds what differs from that recipe beside it.
@@ -91,13 +91,14 @@ def read_recipe(name: Path, *, steps: int | None = None) -> Recipe:
     Args:
         name: of a file, or of a recipe in training/recipes without its ending.
         steps: instead of the file's.
+        objective: another method than the file's, everything that methods share (batch, schedule, network) as it is.
 
     Raises:
         UnusableRecipe: there is no such recipe, or it has a field or a value that no recipe has.
     """
     path = name if name.suffix else RECIPES / f"{name}.yaml"
     try:
-        values = _values(path)
+        values = _values(path) if objective is None else _with_objective(_values(path), objective)
         if (objective := values.get("objective")) not in METHODS:
             raise ValueError(f"objective is one of {', '.join(METHODS)}, not {objective!r}.")
         recipe = _changed(Recipe(name="", objective=objective, method=METHODS[objective].settings()), values)
@@ -126,6 +127,15 @@ def _values(path: Path) -> dict[str, Any]:
     values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     base = values.pop("extends", None)
     return values if base is None else _merged(_values(path.with_name(f"{base}.yaml")), values)
+
+
+def _with_objective(values: dict[str, Any], objective: str) -> dict[str, Any]:
+    """The fields of a recipe with another method; of the old one's settings, those that the new one has too."""
+    if objective not in METHODS:
+        return {**values, "objective": objective}
+    own = {field.name for field in dataclasses.fields(METHODS[objective].settings)}
+    kept = {name: value for name, value in values.get("method", {}).items() if name in own}
+    return {**values, "name": f"{values.get('name', '')}-{objective}", "objective": objective, "method": kept}
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
