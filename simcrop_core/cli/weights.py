@@ -39,16 +39,17 @@ class WeightsList:
 class WeightsImport:
     """Convert a checkpoint once, safely, into weights with a name.
 
-    Read are the released SimCroP encoder and fine-tuned UNETR, MAE-style 2D encoders, and BERT sentence encoders, from
-    .pth, .pt, .bin and .safetensors files. A pickled file is opened in a process of its own that accepts tensors and
-    plain values only. Every key of the file is accounted for; a model with missing parts is refused.
+    Read are the released SimCroP encoder and fine-tuned UNETR, MAE-style 2D encoders, M3D-CLIP's image encoder, and
+    BERT sentence encoders, from .pth, .pt, .bin and .safetensors files. A pickled file is opened in a process of its
+    own that accepts tensors and plain values only. Every key of the file is accounted for; a model with missing parts
+    is refused.
     """
 
     source: Annotated[Path, Positional]
     """The checkpoint, or the folder of a sentence encoder (config.json, vocab.txt, model)."""
     name: str
     """What to call the weights. An existing set grows a part that it does not have yet."""
-    format: Literal["auto", "simcrop", "mae", "unetr", "cxr-bert"] = "auto"
+    format: Literal["auto", "simcrop", "mae", "unetr", "m3d", "cxr-bert"] = "auto"
     """What the file is; auto tells it from the keys."""
     text: Path | None = None
     """Folder of the sentence encoder that the checkpoint was trained with."""

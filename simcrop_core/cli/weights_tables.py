@@ -23,7 +23,11 @@ def say_weights(sets: Sequence[WeightsSummary], home: Path) -> None:
     """A row a model, and where the user's own weights are."""
     table = Table("name", "model", "licence", "trained on", "sha256", box=None, header_style="bold")
     for weights in sets:
-        models = {"grounding": weights.grounding, "segmentation": weights.segmentation}
+        models = {
+            "grounding": weights.grounding,
+            "segmentation": weights.segmentation,
+            "image encoder": weights.encoder,
+        }
         for kind, model in models.items():
             if model is not None:
                 table.add_row(weights.name, kind, *_cells(model))

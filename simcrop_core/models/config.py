@@ -179,6 +179,41 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class M3dConfig:
+    """The image encoder of M3D-CLIP, which has a patch grid and an input of its own (docs/methods/m3d.md).
+
+    Attributes:
+        image: voxels of its input: slices, rows, columns.
+        patch: voxels of one patch, in the same order.
+        hu_window: mapped linearly to 0…1, clipped.
+    """
+
+    image: tuple[int, int, int] = (32, 256, 256)
+    patch: tuple[int, int, int] = (4, 16, 16)
+    dim: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_ratio: int = 4
+    hu_window: tuple[float, float] = (-1000.0, 1000.0)
+
+    @property
+    def tokens(self) -> int:
+        """Patches of one input."""
+        slices, rows, columns = (side // p for side, p in zip(self.image, self.patch, strict=True))
+        return slices * rows * columns
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, as stored in a weights file."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> M3dConfig:
+        """The inverse of `to_dict`."""
+        config: M3dConfig = _build(cls, stored)
+        return config
+
+
+@dataclass(frozen=True, slots=True)
 class ImageDecoderConfig:
     """The transformer that fills in masked patches ("4-layer 3D ViT-B", A22)."""
 
@@ -293,6 +328,14 @@ PRESETS: dict[str, ModelConfig] = {
     "base": ModelConfig(),
     # The embedded default, trained by this project and shipped as `starter`.
     "small": ModelConfig(vision=VisionConfig(dim=192, depth=6, heads=3), text=_MINILM, projection="mlp", top_k=8),
+    # To compare methods with each other on a CPU: patches of 48 mm.
+    "mini": ModelConfig(
+        vision=VisionConfig(image=(56, 56, 28), patch=(8, 8, 4), dim=96, depth=4, heads=3),
+        text=_MINILM,
+        frame=FrameConfig(spacing_mm=(6.0, 6.0, 12.0), shape=(56, 56, 28), patch=(8, 8, 4)),
+        projection="mlp",
+        top_k=4,
+    ),
     # For tests: the whole pipeline in milliseconds.
     "tiny": ModelConfig(
         vision=VisionConfig(image=(32, 32, 16), patch=(8, 8, 4), dim=48, depth=2, heads=2),
@@ -366,6 +409,18 @@ PRETRAINING_PRESETS: dict[str, PretrainingConfig] = {
         report_decoder=ReportDecoderConfig(dim=192, depth=2, heads=3, hidden=384),
         projection="mlp",
         top_k=8,
+        fusion_heads=6,
+        project_global=True,
+    ),
+    # To compare methods with each other on a CPU.
+    "mini": PretrainingConfig(
+        vision=PRESETS["mini"].vision,
+        text=_MINILM,
+        report_dim=384,
+        image_decoder=ImageDecoderConfig(dim=96, depth=2, heads=3),
+        report_decoder=ReportDecoderConfig(dim=96, depth=2, heads=3, hidden=192),
+        projection="mlp",
+        top_k=4,
         fusion_heads=6,
         project_global=True,
     ),

@@ -51,6 +51,7 @@ class WeightsSummary:
     grounding: ModelSummary | None
     segmentation: ModelSummary | None
     text: str | None
+    encoder: ModelSummary | None = None
 
 
 def describe_weights(folder: WeightsFolder) -> WeightsSummary:
@@ -60,6 +61,7 @@ def describe_weights(folder: WeightsFolder) -> WeightsSummary:
         None if folder.grounding is None else _summary(folder.grounding),
         None if folder.segmentation is None else _summary(folder.segmentation),
         None if folder.text is None else str(folder.text),
+        None if folder.encoder is None else _summary(folder.encoder),
     )
 
 

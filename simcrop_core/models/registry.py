@@ -16,6 +16,7 @@ from simcrop_core.models.weights_metadata import read_metadata
 STARTER = "starter"
 GROUNDING_FILE = "grounding.safetensors"
 SEGMENTATION_FILE = "segmentation.safetensors"
+ENCODER_FILE = "encoder.safetensors"
 TEXT_FOLDER = "text"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
@@ -33,12 +34,14 @@ class WeightsFolder:
         grounding: weights file of the grounding model.
         segmentation: weights file of the segmentation model.
         text: Hugging Face folder of the sentence encoder, where the set brings its own.
+        encoder: weights file of an image encoder alone, to be probed or trained on.
     """
 
     name: str
     grounding: Path | None
     segmentation: Path | None
     text: Path | None
+    encoder: Path | None = None
 
 
 def weights_home() -> Path:
@@ -91,13 +94,15 @@ def _named() -> dict[str, WeightsFolder]:
 
 def _folder(name: str, path: Path) -> WeightsFolder | None:
     grounding, segmentation, text = path / GROUNDING_FILE, path / SEGMENTATION_FILE, path / TEXT_FOLDER
+    encoder = path / ENCODER_FILE
     folder = WeightsFolder(
         name,
         grounding if grounding.is_file() else None,
         segmentation if segmentation.is_file() else None,
         text if text.is_dir() else None,
+        encoder if encoder.is_file() else None,
     )
-    return folder if folder.grounding or folder.segmentation or folder.text else None
+    return folder if folder.grounding or folder.segmentation or folder.text or folder.encoder else None
 
 
 def _single(path: Path) -> WeightsFolder:
@@ -109,4 +114,5 @@ def _single(path: Path) -> WeightsFolder:
         path if metadata.kind == "grounding" else None,
         path if metadata.kind == "segmentation" else None,
         beside if beside.is_dir() else None,
+        path if metadata.kind in ("encoder", "m3d") else None,
     )

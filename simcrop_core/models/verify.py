@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from simcrop_core.errors import SimCroPError
 from simcrop_core.models.checksum import read_sha256
 from simcrop_core.models.config import ModelConfig
 from simcrop_core.models.importers.cxr_bert import text_width
 from simcrop_core.models.manifest import read_manifest
 from simcrop_core.models.registry import WeightsFolder
-from simcrop_core.models.weights import load_grounding_model, load_segmentation_model
+from simcrop_core.models.weights import load_encoder, load_grounding_model, load_segmentation_model
 from simcrop_core.models.weights_file import load_tensors
 from simcrop_core.models.weights_metadata import read_metadata
 from simcrop_core.progress import Job
@@ -50,7 +52,7 @@ def verify_weights(folder: WeightsFolder, *, reference_sha256: str, job: Job | N
     """
     job = job or Job()
     checks: list[Check] = []
-    for file in filter(None, (folder.grounding, folder.segmentation)):
+    for file in filter(None, (folder.grounding, folder.segmentation, folder.encoder)):
         job.step(f"Checking {file.name}", 0, 0)
         loads = _loads(folder, file)
         checks += [_checksum(file.parent, file.name), loads]
@@ -72,8 +74,14 @@ def _checksum(root: Path, name: str) -> Check:
 
 
 def _loads(folder: WeightsFolder, file: Path) -> Check:
+    model: nn.Module
     try:
-        model = (load_grounding_model if file == folder.grounding else load_segmentation_model)(folder)[0]
+        if file == folder.grounding:
+            model = load_grounding_model(folder)[0]
+        elif file == folder.segmentation:
+            model = load_segmentation_model(folder)[0]
+        else:
+            model = load_encoder(folder)[0]
     except SimCroPError as fault:
         return Check(file.name, "configuration", False, fault.message)
     count = sum(parameter.numel() for parameter in model.parameters())

@@ -9,10 +9,13 @@ from torch import Tensor, nn
 
 from simcrop_core.errors import IncompatibleWeights, TaskNotSupported
 from simcrop_core.models.checksum import sha256_of
-from simcrop_core.models.config import ModelConfig, SegmentationConfig
+from simcrop_core.models.config import EncoderConfig, M3dConfig, ModelConfig, SegmentationConfig
 from simcrop_core.models.grounding import GroundingModel
+from simcrop_core.models.m3d import M3dEncoder
 from simcrop_core.models.registry import STARTER, WeightsFolder, list_weights, resolve_weights, weights_home
+from simcrop_core.models.state import load_exactly
 from simcrop_core.models.unetr import UNETR
+from simcrop_core.models.vit import VisionTransformer
 from simcrop_core.models.weights_file import load_weights, save_weights
 from simcrop_core.models.weights_metadata import (
     Provenance,
@@ -29,6 +32,7 @@ __all__ = [
     "WeightsFolder",
     "WeightsMetadata",
     "list_weights",
+    "load_encoder",
     "load_grounding_model",
     "load_segmentation_model",
     "load_weights",
@@ -129,6 +133,37 @@ def load_segmentation_model(folder: WeightsFolder) -> tuple[UNETR, WeightsMetada
     return _frozen(model), metadata
 
 
+def load_encoder(folder: WeightsFolder) -> tuple[VisionTransformer | M3dEncoder, WeightsMetadata]:
+    """The image encoder alone, on the CPU, in float32, in eval mode and without gradients.
+
+    What a pre-training method left beside its encoder is passed over. A position table that the file does not hold
+    follows from its configuration.
+
+    Raises:
+        TaskNotSupported: the set has no such encoder.
+        UnknownWeights: the file is not a whole weights file.
+        IncompatibleWeights: the tensors are not those of the file's configuration.
+    """
+    if folder.encoder is None:
+        raise TaskNotSupported(f"The weights {folder.name} have no image encoder of their own.", hint="Use others.")
+    tensors, metadata = load_weights(folder.encoder)
+    config = metadata.config
+    if not isinstance(config, EncoderConfig | M3dConfig):
+        raise _wrong_kind(folder, metadata)
+    shared = isinstance(config, EncoderConfig)
+    try:
+        encoder = VisionTransformer(config.vision) if isinstance(config, EncoderConfig) else M3dEncoder(config)
+    except (TypeError, ValueError) as fault:
+        raise _impossible(folder, fault) from fault
+    own = encoder.state_dict().keys()
+    load_exactly(
+        encoder,
+        {key: tensor for key, tensor in tensors.items() if key in own},
+        optional=("pos_embed",) if shared else (),
+    )
+    return _frozen(encoder), metadata
+
+
 _Model = TypeVar("_Model", bound=nn.Module)
 
 
@@ -139,7 +174,7 @@ def _frozen(model: _Model) -> _Model:
 def _wrong_kind(folder: WeightsFolder, metadata: WeightsMetadata) -> IncompatibleWeights:
     return IncompatibleWeights(
         f"A file of {folder.name} holds a {metadata.kind} model under the name of the other kind.",
-        hint="grounding.safetensors and segmentation.safetensors were swapped; rename them.",
+        hint="Files such as grounding.safetensors and segmentation.safetensors were swapped; rename them.",
     )
 
 

@@ -13,13 +13,13 @@ from safetensors import SafetensorError, safe_open
 
 from simcrop_core.errors import IncompatibleWeights, UnknownWeights
 from simcrop_core.imaging.heatmap import ColourScale
-from simcrop_core.models.config import EncoderConfig, ModelConfig, SegmentationConfig
+from simcrop_core.models.config import EncoderConfig, M3dConfig, ModelConfig, SegmentationConfig
 
 FORMAT = "simcrop-weights/1"
 METADATA_KEY = "simcrop"
 
-WeightsKind = Literal["grounding", "segmentation", "encoder"]
-Config = ModelConfig | SegmentationConfig | EncoderConfig
+WeightsKind = Literal["grounding", "segmentation", "encoder", "m3d"]
+Config = ModelConfig | SegmentationConfig | EncoderConfig | M3dConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +172,11 @@ def stored_metadata(path: Path) -> Mapping[str, str]:
         ) from fault
 
 
-_CONFIGS: dict[WeightsKind, type[ModelConfig] | type[SegmentationConfig] | type[EncoderConfig]] = {
+_CONFIGS: dict[WeightsKind, type[ModelConfig] | type[SegmentationConfig] | type[EncoderConfig] | type[M3dConfig]] = {
     "grounding": ModelConfig,
     "segmentation": SegmentationConfig,
     "encoder": EncoderConfig,
+    "m3d": M3dConfig,
 }
 
 

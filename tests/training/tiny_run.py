@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from simcrop_training.data.organs import Organs
 from simcrop_training.data.source import Pair, draws, epoch_order
 from simcrop_training.engine.loop import Loop, Outcome
 from simcrop_training.engine.ranks import ALONE, Ranks, joined_ranks
@@ -60,7 +61,24 @@ class TinySource:
             image[4 * sentence : 4 * sentence + 8, :16] += 500
         image += draws(self._seed, ordinal, 0).normal(0, 20, image.shape)
         texts = tuple(SENTENCES[s] for s in said)
-        return Pair(image.astype(np.int16), texts, self._embeddings[said], " ".join(texts[:-1]), texts[-1])
+        return Pair(
+            image.astype(np.int16), texts, self._embeddings[said], " ".join(texts[:-1]), texts[-1],
+            organs=_tiny_organs(volume),
+        )  # fmt: skip
+
+    def sentence_embeddings(self, limit: int) -> np.ndarray:
+        return self._embeddings[:limit]
+
+
+def _tiny_organs(volume: int) -> Organs:
+    """Boxes about where sentences brighten the frame; the frame cuts one organ of every second volume."""
+    labels = np.zeros((32, 32, 16), np.uint8)
+    labels[2:16, 2:12, 2:8], labels[16:30, 2:12, 2:8] = 1, 2
+    labels[9:15, 4:14, 9:14], labels[20:24, 2:14, 9:14], labels[25:31, 2:14, 9:14] = 3, 4, 5
+    if volume % 2:
+        labels[{1: 9, 3: 20, 5: 26, 7: 29}[volume], 5, 9:] = {1: 3, 3: 4, 5: 5, 7: 5}[volume]
+    names = ("background", "lung_upper_lobe_left", "lung_upper_lobe_right", "heart", "esophagus", "aorta")
+    return Organs.whole(labels, names)
 
 
 @functools.cache
@@ -102,6 +120,10 @@ def _bert_tensors(words: int) -> dict[str, Tensor]:
     return tensors
 
 
+# Settings that say how large a method is beside the encoder.
+_FEWER: dict[str, dict[str, object]] = {"m3ae": {"co_layers": 2, "read_before": 1}}
+
+
 def tiny_method(name: str, seed: int = 3, **settings: object) -> PairObjective:
     """A method on the tiny network and the toy BERT: by default four frames a step in four micro-batches."""
     method, text, tiny = METHODS[name], toy_bert(), PRETRAINING_PRESETS["tiny"]
@@ -109,7 +131,8 @@ def tiny_method(name: str, seed: int = 3, **settings: object) -> PairObjective:
     words = len((Path(text.encoder) / "vocab.txt").read_text().splitlines())
     decoder = dataclasses.replace(tiny.report_decoder, vocabulary=words)
     config = dataclasses.replace(tiny, text=text, report_dim=text.dim, report_decoder=decoder, **method.model)
-    chosen = method.settings(**{"batch": 4, "micro_batch": 1, "report_tokens": 24, **settings})
+    fewer = _FEWER.get(name, {})
+    chosen = method.settings(**{"batch": 4, "micro_batch": 1, "report_tokens": 24, **fewer, **settings})
     data = PairData(PRESETS["tiny"].frame, TinySource(seed, text.dim), top_k=4)
     return method.objective(config, data, chosen, seed)
 

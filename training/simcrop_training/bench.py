@@ -17,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 from simcrop_core.models.config import PRESETS, PRETRAINING_PRESETS
 from simcrop_core.text.encoder import load_text_encoder
 from simcrop_core.text.reference import reference_sentences
-from simcrop_training.data.source import Pair, draws
+from simcrop_training.data.source import Pair, draws, evenly_spread
 from simcrop_training.engine.schedule import Schedule, adamw
 from simcrop_training.objectives.pairs import PairData, PairSettings
 from simcrop_training.objectives.plain_simcrop import plain_losses
@@ -71,6 +71,10 @@ class NoiseSource:
         said = tuple(self._texts[row] for row in rows)
         image = rng.integers(-1000, 1000, self._shape, dtype=np.int16)
         return Pair(image, said, self._embeddings[rows], " ".join(said[:-1]), said[-1])
+
+    def sentence_embeddings(self, limit: int) -> NDArray[np.float32]:
+        """See `data.source.Source`."""
+        return self._embeddings[evenly_spread(len(self._embeddings), limit)]
 
 
 Preset = Literal["tiny", "small", "base"]

@@ -12,8 +12,9 @@ from simcrop_core.models.config import PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.state import load_exactly
 from simcrop_core.models.weights_file import load_tensors
 from simcrop_core.text.encoder import load_text_encoder
+from simcrop_training.data.memory_source import MemorySource
 from simcrop_training.data.sample import sample_paths, texts_of
-from simcrop_training.data.source import SampleSource
+from simcrop_training.data.source import SampleSource, Source
 from simcrop_training.data.store_source import CropSettings, StoreSource
 from simcrop_training.engine.errors import NothingToLearnFrom
 from simcrop_training.methods import METHODS
@@ -62,7 +63,9 @@ def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path |
     embeddings = embed(texts, recipe.preset, sentences)
     if METHODS[recipe.objective].objective is not None:
         rows = {text: row.numpy() for text, row in embeddings.items()}
-        source = SampleSource(synthetic, rows, recipe.augmentation, recipe.seed)
+        source: Source = SampleSource(synthetic, rows, recipe.augmentation, recipe.seed)
+        if recipe.in_memory:
+            source = MemorySource(synthetic, rows, config.vision.image, recipe.crop.shift_hu, recipe.seed)
         pairs = PairData(config.frame, source, held_out, embeddings=rows, top_k=config.top_k)
         return _started_from(_on_pairs(recipe, pairs), encoder)
     return Grounding(
@@ -110,10 +113,12 @@ def _from_store(recipe: Recipe, folder: Path) -> PairData:
     store, text, preset = Store.open(folder), recipe.pretraining().text, PRESETS[recipe.preset]
     still = CropSettings(jitter=(0, 0, 0), shift_hu=0.0)
     splits = {study.split for study in store.studies}
+    method = METHODS[recipe.objective].objective
+    organs = method is not None and method.needs_organs
     validation = None
     if "valid" in splits and recipe.validation:
-        validation = StoreSource(store, text, split="valid", seed=0, crop=still, limit=recipe.validation)
-    source = StoreSource(store, text, split="train", seed=recipe.seed, crop=recipe.crop)
+        validation = StoreSource(store, text, split="valid", seed=0, crop=still, limit=recipe.validation, organs=organs)
+    source = StoreSource(store, text, split="train", seed=recipe.seed, crop=recipe.crop, organs=organs)
     return PairData(preset.frame, source, validation=validation, top_k=preset.top_k)
 
 

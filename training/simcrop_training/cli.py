@@ -109,6 +109,8 @@ class Run:
     """Another method than the recipe's, all else equal; simcrop-train --list-objectives prints them."""
     steps: int | None = None
     """Instead of the recipe's number of steps."""
+    seed: int | None = None
+    """Instead of the recipe's."""
     threads: int = 0
     """CPU threads; 0 leaves it to PyTorch."""
     parallel: Literal["exact", "ddp", "fsdp"] | None = None
@@ -130,6 +132,8 @@ class Run:
             for name in ("parallel", "compile", "checkpoint_activations", "workers")
             if (value := getattr(self, name)) is not None
         }
+        if self.seed is not None:
+            recipe = dataclasses.replace(recipe, seed=self.seed)
         recipe = dataclasses.replace(recipe, compute=dataclasses.replace(recipe.compute, **chosen))
         data = Data(self.synthetic, self.real, self.held_out, self.store)
         with joined_ranks() as ranks:
@@ -215,6 +219,7 @@ def main() -> None:
     if sys.argv[1:] == ["--list-objectives"]:
         for name, method in METHODS.items():
             out.print(f"{name:16} {escape(method.summary)}", soft_wrap=True)
+        out.print(f"{'m3d':16} M3D-CLIP's own weights: not trained here, see simcrop weights import", soft_wrap=True)
         return
     commands: dict[str, Callable[..., Any]] = {
         "phantoms": Phantoms,

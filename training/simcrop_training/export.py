@@ -41,6 +41,9 @@ def export_run(objective: AnyObjective, recipe: Recipe, data: Data, outcome: Out
         CannotWrite: the folder is not writable or the disk is full.
     """
     provenance = provenance_of(recipe, data, outcome)
+    if isinstance(objective, PairObjective):
+        trained_on = f"{provenance.trained_on} {objective.remark}".rstrip()
+        provenance = dataclasses.replace(provenance, trained_on=trained_on)
     if isinstance(objective, Segmentation):
         config = objective.config
         metadata = WeightsMetadata(recipe.weights, config, provenance, tasks=_tasks(config.labels, outcome.metrics))

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +39,7 @@ class Recipe:
         schedule: how long and how fast.
         compute: how it is computed.
         augmentation: of stored samples.
+        in_memory: stored samples are averaged to the network's frame once and kept, changed by `crop.shift_hu` alone.
         crop: of a store's scans.
         validation: so many held-out studies of a store are measured on.
     """
@@ -52,6 +54,7 @@ class Recipe:
     compute: Compute = field(default_factory=Compute)
     method: Any = field(default_factory=PairSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    in_memory: bool = False
     crop: CropSettings = field(default_factory=CropSettings)
     validation: int = 64
 
@@ -99,18 +102,29 @@ def read_recipe(name: Path, *, steps: int | None = None, objective: str | None =
     path = name if name.suffix else RECIPES / f"{name}.yaml"
     try:
         values = _values(path) if objective is None else _with_objective(_values(path), objective)
-        if (objective := values.get("objective")) not in METHODS:
-            raise ValueError(f"objective is one of {', '.join(METHODS)}, not {objective!r}.")
-        recipe = _changed(Recipe(name="", objective=objective, method=METHODS[objective].settings()), values)
+        recipe = recipe_of(values)
         recipe.pretraining()
     except (ValueError, yaml.YAMLError) as fault:
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
         raise UnusableRecipe(f"{path} is no recipe: {fault}", hint=f"Known by name: {known}.") from fault
-    assert isinstance(recipe, Recipe)
     if steps is None:
         return recipe
     schedule = dataclasses.replace(recipe.schedule, steps=steps, epochs=None)
     return dataclasses.replace(recipe, schedule=schedule)
+
+
+def recipe_of(values: Mapping[str, Any]) -> Recipe:
+    """A recipe from its fields as plain JSON or YAML types; those that are missing have their defaults.
+
+    Raises:
+        ValueError: a field or a value that no recipe has.
+    """
+    objective = values.get("objective")
+    if objective not in METHODS:
+        raise ValueError(f"objective is one of {', '.join(METHODS)}, not {objective!r}.")
+    recipe = _changed(Recipe(name="", objective=objective, method=METHODS[objective].settings()), values)
+    assert isinstance(recipe, Recipe)
+    return recipe
 
 
 def identity_of(recipe: Recipe) -> dict[str, Any]:
@@ -144,7 +158,7 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return below | above | nested
 
 
-def _changed(settings: Any, values: dict[str, Any]) -> Any:
+def _changed(settings: Any, values: Mapping[str, Any]) -> Any:
     """A dataclass with some fields changed, nested ones from nested dictionaries; lists become tuples.
 
     Raises:

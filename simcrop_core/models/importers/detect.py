@@ -7,11 +7,12 @@ from simcrop_core.models.importers.checkpoint import Checkpoint
 from simcrop_core.models.importers.licences import WeightsFormat
 
 _PATCH_WEIGHT = "patch_embed.proj.weight"
+_M3D_TABLES = tuple(prefix + "patch_embedding.position_embeddings" for prefix in ("", "vision_encoder."))
 _SHOWN = 5
 
 
 def detect_format(checkpoint: Checkpoint) -> WeightsFormat:
-    """The importer for a checkpoint: UNETR by its encoder's prefix, 2D and 3D encoders by their patch embedding.
+    """The importer for a checkpoint, told by the prefix of its encoder and the kind of its patch embedding.
 
     Raises:
         UnknownWeights: no importer knows these keys.
@@ -21,6 +22,9 @@ def detect_format(checkpoint: Checkpoint) -> WeightsFormat:
         return "mae" if checkpoint.tensors[_PATCH_WEIGHT].ndim == 4 else "simcrop"
     if "vit." + _PATCH_WEIGHT in keys:
         return "unetr"
+    # Before the sentence encoders: M3D-CLIP's file holds one beside its image encoder.
+    if any(table in keys for table in _M3D_TABLES):
+        return "m3d"
     if any(key.endswith("embeddings.word_embeddings.weight") for key in keys):
         raise UnknownWeights(
             f"{checkpoint.source.name} holds a sentence encoder.",
@@ -29,5 +33,6 @@ def detect_format(checkpoint: Checkpoint) -> WeightsFormat:
     shown = ", ".join(sorted(keys)[:_SHOWN])
     raise UnknownWeights(
         f"No importer knows the tensors of {checkpoint.source.name} ({len(keys)}: {shown} …).",
-        hint="Imported are the released SimCroP encoder and UNETR, MAE-style ViTs, and BERT folders (docs/weights.md).",
+        hint="Imported are the released SimCroP encoder and UNETR, MAE-style ViTs, M3D-CLIP's encoder, and BERT "
+        "folders (docs/weights.md).",
     )

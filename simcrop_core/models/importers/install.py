@@ -16,6 +16,7 @@ from simcrop_core.models.importers.checkpoint import read_checkpoint
 from simcrop_core.models.importers.cxr_bert import ImportedText, import_cxr_bert, text_width
 from simcrop_core.models.importers.detect import detect_format
 from simcrop_core.models.importers.licences import WeightsFormat
+from simcrop_core.models.importers.m3d import import_m3d
 from simcrop_core.models.importers.mae import import_mae
 from simcrop_core.models.importers.own import import_own, is_own
 from simcrop_core.models.importers.report import ImportedModel, ImportReport
@@ -23,6 +24,7 @@ from simcrop_core.models.importers.simcrop import import_simcrop
 from simcrop_core.models.importers.unetr import import_unetr
 from simcrop_core.models.manifest import checksums_of, read_manifest, write_manifest
 from simcrop_core.models.registry import (
+    ENCODER_FILE,
     GROUNDING_FILE,
     SEGMENTATION_FILE,
     STARTER,
@@ -32,12 +34,19 @@ from simcrop_core.models.registry import (
     resolve_weights,
     weights_home,
 )
-from simcrop_core.models.weights import load_grounding_model, load_segmentation_model
+from simcrop_core.models.weights import load_encoder, load_grounding_model, load_segmentation_model
 from simcrop_core.models.weights_file import save_weights, write_safetensors
-from simcrop_core.models.weights_metadata import read_metadata
+from simcrop_core.models.weights_metadata import WeightsKind, read_metadata
 from simcrop_core.progress import Job
 
 ImportFormat = WeightsFormat | Literal["auto"]
+
+_FILES: dict[WeightsKind, str] = {
+    "grounding": GROUNDING_FILE,
+    "segmentation": SEGMENTATION_FILE,
+    "encoder": ENCODER_FILE,
+    "m3d": ENCODER_FILE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +137,8 @@ def _import_model(source: Path, source_format: ImportFormat, name: str, text: Te
             return import_mae(checkpoint, name=name, text=text)
         case "unetr":
             return import_unetr(checkpoint, name=name)
+        case "m3d":
+            return import_m3d(checkpoint, name=name)
         case _:
             return import_simcrop(checkpoint, name=name, text=text)
 
@@ -150,8 +161,7 @@ def _staging(target: Path) -> Iterator[Path]:
 
 def _write_parts(staging: Path, model: ImportedModel | None, text: ImportedText | None) -> None:
     if model is not None:
-        file = GROUNDING_FILE if model.metadata.kind == "grounding" else SEGMENTATION_FILE
-        save_weights(staging / file, model.tensors, model.metadata)
+        save_weights(staging / _FILES[model.metadata.kind], model.tensors, model.metadata)
     if text is not None:
         write_safetensors(staging / TEXT_FOLDER / "model.safetensors", text.tensors, {"format": "pt"})
         for name, content in text.files.items():
@@ -168,6 +178,8 @@ def _check_parts(staged: WeightsFolder, target: Path) -> None:
         load_grounding_model(staged)
     if staged.segmentation is not None:
         load_segmentation_model(staged)
+    if staged.encoder is not None:
+        load_encoder(staged)
     grounding = staged.grounding or target / GROUNDING_FILE
     if staged.text is None or not grounding.is_file():
         return

@@ -108,6 +108,12 @@ def load_sample(path: Path) -> Sample:
         return Sample(stored["image"], stored["labels"], tuple(meta["known"]), truths, meta["report"])
 
 
+def report_of(path: Path) -> str:
+    """The report of a stored sample, without its voxels."""
+    with np.load(path) as stored:
+        return str(json.loads(stored["meta"].tobytes())["report"])
+
+
 def texts_of(path: Path) -> list[str]:
     """The sentences of a stored sample, those of its report among them, without its voxels."""
     with np.load(path) as stored:

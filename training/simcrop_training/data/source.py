@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simcrop_core.models.config import CHEST_LABELS
 from simcrop_core.text.sentences import split_sentences
 from simcrop_training.data.augment import Augmentation, augmented
-from simcrop_training.data.sample import load_sample
+from simcrop_training.data.organs import Organs, organs_of_marks
+from simcrop_training.data.sample import Truth, load_sample, report_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +29,10 @@ class Pair:
         embeddings_SC: theirs, float32.
         findings: to be masked, and cut where the report is too long.
         impression: to be masked behind it.
+        patient: who was scanned; empty where only the report tells.
+        truths: where sentences are, in cells of the image; empty where nobody knows.
+        organs: where organs are; None where nobody knows.
+        study: the data set's key of the examination; empty where it has none.
     """
 
     image: NDArray[np.int16]
@@ -33,6 +40,10 @@ class Pair:
     embeddings_SC: NDArray[np.float32]
     findings: str
     impression: str = ""
+    patient: str = ""
+    truths: tuple[Truth, ...] = ()
+    organs: Organs | None = None
+    study: str = ""
 
 
 class Source(Protocol):
@@ -49,10 +60,34 @@ class Source(Protocol):
     def pair(self, ordinal: int) -> Pair:
         """The pair at a place of the run, cropped and changed: the same for the same place, in any thread."""
 
+    def sentence_embeddings(self, limit: int) -> NDArray[np.float32]:
+        """(M, C) embeddings of the sentences that it knows, each once; at most `limit`, evenly spread."""
+
+
+@runtime_checkable
+class Corpus(Protocol):
+    """A `Source` that can say what is said in it without reading a scan."""
+
+    def reports(self) -> Iterable[tuple[str, ...]]:
+        """The sentences of every report, each report once, in a fixed order."""
+
+
+def reports_in(source: Source) -> Iterable[tuple[str, ...]]:
+    """The sentences of every report of a source; of one that is no `Corpus`, those of its first epoch's pairs."""
+    if isinstance(source, Corpus):
+        return source.reports()
+    return (source.pair(ordinal).sentences for ordinal in range(source.pairs))
+
 
 def draws(seed: int, ordinal: int, purpose: int) -> np.random.Generator:
     """The random numbers of one place in the run for one purpose."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, ordinal, purpose])))
+
+
+def evenly_spread(count: int, limit: int) -> list[int]:
+    """At most `limit` of the numbers below `count`."""
+    kept = min(count, limit)
+    return [i * count // kept for i in range(kept)]
 
 
 @functools.lru_cache(maxsize=4)
@@ -108,6 +143,20 @@ class SampleSource:
         """See `Source`."""
         epoch, place = divmod(ordinal, self.pairs)
         path = self._paths[int(epoch_order((1,) * self.pairs, self._seed, epoch)[place])]
-        sample = augmented(load_sample(path), self._augmentation, draws(self._seed, ordinal, 0))
+        stored = load_sample(path)
+        # Zero is where the change shows nothing at all, one is the background.
+        marked = dataclasses.replace(stored, labels=stored.labels + np.uint8(1))
+        sample = augmented(marked, self._augmentation, draws(self._seed, ordinal, 0))
+        organs = organs_of_marks(sample.labels, CHEST_LABELS) if sample.known else None
         sentences = tuple(split_sentences(sample.report))
-        return Pair(sample.image, sentences, np.stack([self._embeddings[s] for s in sentences]), sample.report)
+        embeddings_SC = np.stack([self._embeddings[s] for s in sentences])
+        return Pair(sample.image, sentences, embeddings_SC, sample.report, truths=sample.truths, organs=organs)
+
+    def reports(self) -> Iterable[tuple[str, ...]]:
+        """See `Corpus`."""
+        return (tuple(split_sentences(report_of(path))) for path in self._paths)
+
+    def sentence_embeddings(self, limit: int) -> NDArray[np.float32]:
+        """See `Source`."""
+        texts = sorted(self._embeddings)
+        return np.stack([self._embeddings[texts[i]] for i in evenly_spread(len(texts), limit)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcrop_core.models.config import TextConfig
-from simcrop_training.data.source import Pair, draws, epoch_order
-from simcrop_training.engine.errors import NothingToLearnFrom
-from simcrop_training.store.records import Triple, Volume
+from simcrop_training.data.source import Pair, draws, epoch_order, evenly_spread
+from simcrop_training.engine.errors import NoOrganMaps, NothingToLearnFrom
+from simcrop_training.store.records import Study, Triple, Volume
 from simcrop_training.store.store import Store
 
 
@@ -40,9 +42,11 @@ class StoreSource:
         seed: of order, crops and shifts.
         crop: how frames are cut.
         limit: so many scans at most, evenly spread; None takes all.
+        organs: whether pairs have label maps; then scans without one are passed over.
 
     Raises:
         NothingToLearnFrom: the split has no studies.
+        NoOrganMaps: none of its scans has a label map, but they are wanted.
         UnknownWeights: the store has no embeddings by this encoder.
     """
 
@@ -55,8 +59,11 @@ class StoreSource:
         seed: int,
         crop: CropSettings | None = None,
         limit: int | None = None,
+        organs: bool = False,
     ) -> None:
         studies = [study for study in store.studies if study.split == split]
+        if organs and studies:
+            studies = _with_organs(store, studies)
         if limit is not None and limit < len(studies):
             studies = [studies[i * len(studies) // limit] for i in range(limit)]
         if not studies:
@@ -64,7 +71,7 @@ class StoreSource:
                 f"The store {store.folder} has no studies of the split {split!r}.",
                 hint="The split stands in the data set's tables; simcrop-prepare takes it over.",
             )
-        self._store, self._seed, self._crop = store, seed, crop or CropSettings()
+        self._store, self._seed, self._crop, self._organs = store, seed, crop or CropSettings(), organs
         self._embeddings = store.embeddings(text)
         self._studies = studies
         self._groups = tuple(len(study.volumes) for study in studies)
@@ -79,7 +86,9 @@ class StoreSource:
         index, turn = self._of_volume[int(epoch_order(self._groups, self._seed, epoch)[place])]
         study = self._studies[index]
         rng = draws(self._seed, ordinal, 0)
-        image = self._cropped(study.volumes[turn], rng)
+        volume = study.volumes[turn]
+        start, shape = self._start(volume, rng), self._store.frame.shape
+        image = self._store.crop(volume, start, shape)
         image += np.int16(rng.uniform(-self._crop.shift_hu, self._crop.shift_hu))
         said = [sentence for sentence in study.sentences if sentence.section == "findings"]
         return Pair(
@@ -88,14 +97,46 @@ class StoreSource:
             np.asarray(self._embeddings[[sentence.row for sentence in said]], dtype=np.float32),
             study.findings,
             study.impression,
+            study.patient,
+            organs=self._store.organs(volume, start, shape) if self._organs else None,
+            study=study.key,
         )
 
-    def _cropped(self, volume: Volume, rng: np.random.Generator) -> NDArray[np.int16]:
-        """A frame at random around the centred one, as far as the scan was stored."""
+    def sentence_embeddings(self, limit: int) -> NDArray[np.float32]:
+        """See `Source`; sentences of the split's findings."""
+        said = (sentence for study in self._studies for sentence in study.sentences)
+        rows = sorted({sentence.row for sentence in said if sentence.section == "findings"})
+        return np.asarray(self._embeddings[[rows[i] for i in evenly_spread(len(rows), limit)]], dtype=np.float32)
+
+    def reports(self) -> Iterable[tuple[str, ...]]:
+        """See `Corpus`: the findings of every study, however many scans it has."""
+        return (tuple(s.text for s in study.sentences if s.section == "findings") for study in self._studies)
+
+    def _start(self, volume: Volume, rng: np.random.Generator) -> Triple:
+        """Where a frame starts at random around the centred one, as far as the scan was stored."""
         shape = self._store.frame.shape
         start = []
         for first, size, stored, jitter in zip(volume.frame_start, shape, volume.shape, self._crop.jitter, strict=True):
             low = max(first - jitter, min(0, first))
             high = min(first + jitter, max(stored - size, first))
             start.append(int(rng.integers(low, high + 1)))
-        return self._store.crop(volume, (start[0], start[1], start[2]), shape)
+        return start[0], start[1], start[2]
+
+
+def _with_organs(store: Store, studies: Sequence[Study]) -> list[Study]:
+    """The studies with those of their scans that have a label map.
+
+    Raises:
+        NoOrganMaps: there is none.
+    """
+    kept = [
+        dataclasses.replace(study, volumes=tuple(volume for volume in study.volumes if volume.organs is not None))
+        for study in studies
+    ]
+    if not any(study.volumes for study in kept):
+        raise NoOrganMaps(
+            f"This method compares organs, and no scan of the store {store.folder} has a label map of them.",
+            hint="Put TotalSegmentator's label maps where simcrop-prepare looks for them (docs/training-data.md) and "
+            "run it again: for CT-RATE dataset/ts_seg/ts_total, for a table of your own its column `organs`.",
+        )
+    return [study for study in kept if study.volumes]

@@ -49,7 +49,9 @@ def read_csv_pairs(table: Path) -> DataSet:
         elif all(is_placeholder(row[section]) for section in ("findings", "impression")):
             left_out.append(LeftOut(name, "no-report", "Its report is empty."))
         else:
-            study = _study(row, name, SourceVolume(name, path), f"Row {number} of {table}")
+            organs = row.get("organs", "").strip()
+            volume = SourceVolume(name, path, organs=table.parent / organs if organs else None)
+            study = _study(row, name, volume, f"Row {number} of {table}")
             studies[study.key] = _joined(studies.get(study.key), study, f"Row {number} of {table}")
         seen.add(path.resolve())
     ordered = tuple(studies[key] for key in sorted(studies))

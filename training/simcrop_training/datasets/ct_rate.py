@@ -7,6 +7,7 @@ rescale of release 1, which must not be applied again (docs/training-data.md).
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections import defaultdict
@@ -35,6 +36,8 @@ MIXED_BODY = frozenset(
     train_3821_a train_4288_a train_6331_a valid_1170_a""".split()  # noqa: SIM905
 )
 _SPLIT_FOLDERS: Mapping[str, Literal[1, 2]] = {"train_fixed": 2, "valid_fixed": 2, "train": 1, "valid": 1}
+# Label maps by TotalSegmentator, in the same folders as the scans they are of.
+_LABEL_MAPS = Path("ts_seg", "ts_total")
 _UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
@@ -60,7 +63,7 @@ def read_ct_rate(folder: Path) -> DataSet:
             hint="Give the folder that holds `dataset`, with the set's tables beside its scans.",
         )
     tables = read_tables(top)
-    files = _scans_below(top)
+    files, maps = _scans_below(top), _scans_below(top / _LABEL_MAPS)
     left_out = [LeftOut(name, "bad-name", "The name is not that of a CT-RATE scan.") for name in tables.bad_names]
     left_out += [
         LeftOut(str(name), "no-report", "The report tables do not name it.")
@@ -72,7 +75,8 @@ def read_ct_rate(folder: Path) -> DataSet:
         if isinstance(volume, LeftOut):
             left_out.append(volume)
         else:
-            volumes[name.study_key][name] = volume
+            labels = maps.get(name)
+            volumes[name.study_key][name] = dataclasses.replace(volume, organs=labels and labels[0])
     studies = [_study(key, found, tables) for key, found in sorted(volumes.items())]
     synthetic = _is_synthetic(folder) or _is_synthetic(top.parent)
     return DataSet(

@@ -60,6 +60,7 @@ class SourceVolume:
         geometry: instead of the file's; None where the file's is right.
         stated_spacing_mm: what the set's table says of a file whose own geometry is used; None where it says nothing.
         masks: of findings; None where nobody outlined any.
+        organs: NIfTI with a label map on the scan's own voxels; None where there is none.
     """
 
     name: str
@@ -68,6 +69,7 @@ class SourceVolume:
     geometry: StatedGeometry | None = None
     stated_spacing_mm: tuple[float, float, float] | None = None
     masks: FindingMasks | None = None
+    organs: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Comparison:
             rows: its own, with gradient.
         """
         terms = [(rows[name] * gradient).sum() for name, gradient in self.gradients[place].items()]
-        return torch.stack(terms).sum() if terms else torch.zeros(())
+        return torch.stack(terms).sum() if terms else torch.zeros((), device=next(iter(rows.values())).device)
 
 
 def compare(objective: Contrast[Any], own: Sequence[Rows], ranks: Ranks) -> Comparison:
@@ -49,7 +49,8 @@ def compare(objective: Contrast[Any], own: Sequence[Rows], ranks: Ranks) -> Comp
         for rows in gathered_rows(own, ranks)
     ]
     losses = objective.compared(leaves)
-    torch.autograd.backward(torch.stack([objective.weights[name] * loss for name, loss in losses.items()]).sum())
+    if losses:
+        torch.autograd.backward(torch.stack([objective.weights[name] * loss for name, loss in losses.items()]).sum())
     share = ranks.share(objective.micro_batches)
     gradients = [{name: t.grad for name, t in leaves[index].items() if t.grad is not None} for index in share]
     return Comparison({name: loss.detach() for name, loss in losses.items()}, gradients)

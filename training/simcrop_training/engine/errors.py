@@ -33,3 +33,21 @@ class NothingToLearnFrom(SimCroPError):
     """A folder named has no samples, or a store no studies to train on."""
 
     code = "nothing-to-learn-from"
+
+
+class UnusableExpertBank(SimCroPError):
+    """A file is no bank of an X-ray expert, or one that does not fit the run."""
+
+    code = "unusable-expert-bank"
+
+
+class NoOrganMaps(SimCroPError):
+    """A method that looks at organs was given scans without label maps of them."""
+
+    code = "no-organ-maps"
+
+
+class UnusableOrganTexts(SimCroPError):
+    """What reports say of organs cannot be taken from the files named."""
+
+    code = "unusable-organ-texts"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from simcrop_core.models.config import PretrainingConfig
 from simcrop_core.models.masking import mask_report, words_of
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,12 +53,14 @@ class ReportMasker:
     def pieces(self, findings: str, impression: str) -> tuple[list[int], list[bool]]:
         """Word pieces with [CLS] and [SEP] around them, and which of them continue a word."""
         first, second = (self._tokenizer.encode(text, add_special_tokens=False) for text in (findings, impression))
-        room = self._longest - 2
-        kept_second = min(len(second.ids), room)
-        kept_first = min(len(first.ids), room - kept_second)
-        ids = first.ids[:kept_first] + second.ids[:kept_second]
-        tokens = first.tokens[:kept_first] + second.tokens[:kept_second]
+        ids, tokens = self.cut(first.ids, second.ids), self.cut(first.tokens, second.tokens)
         return [self._cls, *ids, self._sep], [False, *(token.startswith("##") for token in tokens), False]
+
+    def cut(self, findings: Sequence[T], impression: Sequence[T]) -> list[T]:
+        """What a report keeps, of anything that both sections have one of for each word piece."""
+        room = self._longest - 2
+        kept = impression[:room]
+        return [*findings[: room - len(kept)], *kept]
 
     def masked(self, reports: Sequence[tuple[str, str]], noises: Sequence[NDArray[np.float32]]) -> MaskedReports:
         """Cut, pad and mask reports.

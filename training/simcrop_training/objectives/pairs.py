@@ -115,9 +115,13 @@ class PairObjective(ABC):
 
     Attributes:
         reconstruction: whether the method is rebuilt from a text that leaves much open, which every table says.
+        remark: sentences that go with the weights, behind what they were trained on.
+        needs_organs: whether it needs label maps, so that a store's scans without one are passed over.
     """
 
     reconstruction: ClassVar[bool] = False
+    remark: str = ""
+    needs_organs: ClassVar[bool] = False
     module: nn.Module
     weights: Mapping[str, float] = MappingProxyType({})
 
@@ -159,7 +163,10 @@ class PairObjective(ABC):
 
     def assembled(self, source: Source, ordinals: range) -> Pairs:
         """The pairs at these places of the run, side by side."""
-        pairs = [source.pair(ordinal) for ordinal in ordinals]
+        return self.side_by_side([source.pair(ordinal) for ordinal in ordinals], ordinals)
+
+    def side_by_side(self, pairs: Sequence[Pair], ordinals: range) -> Pairs:
+        """The same from pairs that were read; a method that needs more of them adds it here."""
         sentences_BSC, identities_BS = self._sentences(pairs, ordinals)
         tokens = self.config.vision.tokens
         noise_BN = torch.stack([self._noise(tokens, ordinal, _HIDDEN_PATCHES) for ordinal in ordinals])

@@ -82,7 +82,9 @@ class SimCroPPretraining(PairObjective):
 
     def measure(self) -> dict[str, float]:
         """On held-out samples hits, sides and separation with all patches visible; on held-out scans the losses."""
-        return {**measured_regions(self.grounding_model(), self.data), **super().measure()}
+        data = self.data
+        regions = measured_regions(self.grounding_model(), data.frame, data.held_out, data.embeddings)
+        return {**regions, **super().measure()}
 
     def view(self) -> View | None:
         """One frame as it is seen and filled in, the patches of one sentence, and how alike regions are."""

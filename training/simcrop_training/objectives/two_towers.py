@@ -49,7 +49,10 @@ class TwoTowers(nn.Module):
 
     def image_vectors(self, images_B1HWD: Tensor) -> Tensor:
         """(B, dim) of length 1, float32 or wider."""
-        tokens_BNC = self.vision(images_B1HWD)
+        return self.vectors_of(self.vision(images_B1HWD))
+
+    def vectors_of(self, tokens_BNC: Tensor) -> Tensor:
+        """The same from encoded frames, class token and all patches."""
         first = int(self.vision.config.cls_token)
         pooled_BC = tokens_BNC[:, 0] if self.pool == "cls" else tokens_BNC[:, first:].mean(dim=1)
         return F.normalize(at_least_float32(self.image_projection(pooled_BC)), dim=-1)

@@ -21,6 +21,7 @@ from simcrop_training.store.files import (
     EMBEDDINGS,
     GROUNDING,
     MANIFEST,
+    ORGANS,
     README,
     RECORDS,
     SCHEMA,
@@ -108,7 +109,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def remove_abandoned(folder: Path) -> None:
     """Delete what a killed run was writing."""
-    for part in (VOLUMES, RECORDS, TABLES, EMBEDDINGS, GROUNDING):
+    for part in (VOLUMES, ORGANS, RECORDS, TABLES, EMBEDDINGS, GROUNDING):
         for path in [p for p in (folder / part).rglob(".*") if _TEMPORARY.fullmatch(p.name)]:
             if time.time() - path.stat().st_mtime > _ABANDONED_S:
                 path.unlink(missing_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,16 @@ from simcrop_core.text.location import lobe_of, side_of
 from simcrop_training.data.sample import SHAPE, Truth, truth_of
 from simcrop_training.datasets.study import FindingMasks
 
+# What nibabel says of a file that is no NIfTI, or cut off.
+NIFTI_FAULTS: tuple[type[Exception], ...] = (
+    OSError,
+    ValueError,
+    EOFError,
+    zlib.error,
+    nibabel.filebasedimages.ImageFileError,
+    nibabel.spatialimages.HeaderDataError,
+    nibabel.wrapstruct.WrapStructError,
+)
 # Masks are on the scan's own voxels: what is further off is another grid.
 _OFF_VOXELS = 0.1
 
@@ -35,8 +47,8 @@ def truths_of_masks(masks: FindingMasks, scan: Scan, lattice: Lattice, offset: T
         BrokenGeometry: it is not on the scan's voxels.
     """
     stored, affine = _read(masks)
-    index = _nearest_voxels(scan, lattice, offset)
-    axes, reverse = _scan_axes(stored.shape[1:], affine, scan, masks.path.name)
+    index = nearest_voxels(scan, lattice, offset, SHAPE)
+    axes, reverse = scan_axes(stored.shape[1:], affine, scan, masks.path.name)
     truths = []
     for number, (text, topic) in enumerate(zip(masks.texts, masks.topics, strict=True)):
         on_scan = stored[number].transpose(axes)[reverse]
@@ -56,7 +68,7 @@ def _read(masks: FindingMasks) -> tuple[NDArray[np.generic], Affine]:
     try:
         image = nibabel.nifti1.Nifti1Image.from_filename(masks.path)
         stored = np.asanyarray(image.dataobj)
-    except (OSError, ValueError, EOFError, nibabel.filebasedimages.ImageFileError) as fault:
+    except NIFTI_FAULTS as fault:
         raise UnreadableFile(f"The masks {masks.path.name} cannot be read: {fault}.", hint="Copy it again.") from fault
     if stored.ndim != 4 or len(stored) != len(masks.texts):
         raise UnreadableFile(
@@ -66,18 +78,27 @@ def _read(masks: FindingMasks) -> tuple[NDArray[np.generic], Affine]:
     return stored, np.asarray(image.affine, dtype=np.float64)
 
 
-def _nearest_voxels(scan: Scan, lattice: Lattice, offset: Triple) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """By axis of the scan: the voxel nearest to each point of the frame, and the number of that point in the frame."""
+def nearest_voxels(
+    scan: Scan, lattice: Lattice, offset: Triple, shape: Triple
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """By axis of the scan: the voxel nearest to each point of a box, and the number of that point in the box.
+
+    Args:
+        scan: whose voxels they are.
+        lattice: of the scan.
+        offset: lattice index of the box's first point.
+        shape: points of the box.
+    """
     index: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = [(np.empty(0, np.intp), np.empty(0, np.intp))] * 3
     for axis in range(3):
-        points = np.arange(SHAPE[axis])
+        points = np.arange(shape[axis])
         voxels = np.rint(lattice.voxel_coordinates(axis, points + offset[axis])).astype(np.intp)
         kept = (voxels >= 0) & (voxels < scan.shape[lattice.axes[axis]])
         index[lattice.axes[axis]] = voxels[kept], points[kept]
     return index
 
 
-def _scan_axes(
+def scan_axes(
     shape: tuple[int, ...], affine: Affine, scan: Scan, name: str
 ) -> tuple[tuple[int, int, int], tuple[slice, slice, slice]]:
     """How to turn a mask's axes into the scan's: their order, then the steps along them.

@@ -16,8 +16,8 @@ from simcrop_core.results import PassportFinding
 from simcrop_training.data.sample import Sample, save_sample
 from simcrop_training.datasets.study import SourceVolume
 from simcrop_training.prepare.volume import VERSION, Settings, prepare_volume
-from simcrop_training.store.files import record_path, sample_path, shard_path
-from simcrop_training.store.records import Volume
+from simcrop_training.store.files import organs_path, record_path, sample_path, shard_path
+from simcrop_training.store.records import StoredOrgans, Volume
 
 RECORD_SCHEMA = "simcrop.store-record/1"
 # Refusals that may be the machine's fault, not the scan's: tried again in the next run.
@@ -61,15 +61,21 @@ def store_volume(folder: Path, source: SourceVolume, settings: Settings) -> Reco
         record = Record(source.name, made_from, None, (fault.code, fault.message), ())
     else:
         shard = shard_path(folder, prepared.volume.digest)
-        if not shard.is_file() or shard.stat().st_size != len(prepared.shard):
-            with replacing(shard) as temporary:
-                temporary.write_bytes(prepared.shard)
+        _write_whole(shard, prepared.shard)
+        if prepared.organs is not None and prepared.volume.organs is not None:
+            _write_whole(organs_path(folder, prepared.volume.organs.digest), prepared.organs)
         if prepared.sample is not None and source.masks is not None:
             _write_sample(sample_path(folder, source.masks.split, source.name), prepared.sample)
         told = tuple(f for f in prepared.findings if f.outcome != "pass")
         record = Record(source.name, made_from, prepared.volume, None, told)
     write_json_file(record_path(folder, source.name), record_fields(record))
     return record
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    if not path.is_file() or path.stat().st_size != len(content):
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
 
 
 def _write_sample(path: Path, sample: Sample) -> None:
@@ -94,6 +100,11 @@ def read_record(folder: Path, source: SourceVolume, settings: Settings) -> Recor
         shard = shard_path(folder, record.volume.digest)
         if not shard.is_file() or shard.stat().st_size != record.volume.stored_bytes:
             return None
+        organs = record.volume.organs
+        if organs is not None:
+            labels = organs_path(folder, organs.digest)
+            if not labels.is_file() or labels.stat().st_size != organs.stored_bytes:
+                return None
         if source.masks is not None and not sample_path(folder, source.masks.split, source.name).is_file():
             return None
     return record
@@ -105,8 +116,12 @@ def fingerprint(source: SourceVolume, settings: Settings) -> str:
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     if source.masks is not None:
         files.append(source.masks.path)
+    if source.organs is not None:
+        files.append(source.organs)
     stamps = [_stamp(file) for file in files]
     stated = dataclasses.asdict(dataclasses.replace(source, path=Path()))
+    if source.organs is None:
+        del stated["organs"]  # so that stores from before there were label maps need not be made anew
     facts = [VERSION, stamps, stated, dataclasses.asdict(settings)]
     said = json.dumps(facts, sort_keys=True, default=lambda path: path.name)
     return hashlib.sha256(said.encode()).hexdigest()[:32]
@@ -146,4 +161,6 @@ def record_of(stored: dict[str, Any]) -> Record:
 
 def _volume_of(stored: dict[str, Any]) -> Volume:
     tuples = {name: tuple(stored[name]) for name in ("shape", "frame_start")}
-    return Volume(**stored | tuples | {"affine": tuple(map(tuple, stored["affine"]))})
+    organs = stored.get("organs")
+    nested = {"affine": tuple(map(tuple, stored["affine"])), "organs": organs and StoredOrgans(**organs)}
+    return Volume(**stored | tuples | nested)

@@ -21,7 +21,7 @@ from simcrop_training.prepare.report import EmbeddingNote, PrepareReport, ScanNo
 from simcrop_training.prepare.sentences import SentenceTable, sentence_table
 from simcrop_training.prepare.volume import Settings
 from simcrop_training.store.encoder_key import file_digest
-from simcrop_training.store.files import REPORT, Manifest, shard_path
+from simcrop_training.store.files import REPORT, Manifest, organs_path, shard_path
 from simcrop_training.store.records import Sentence, Study, Volume
 from simcrop_training.store.store import study_line
 
@@ -100,13 +100,21 @@ def _present(
         record = read_record(folder, source, settings)
         if record is None:
             continue
-        if verify and record.volume is not None:
-            shard = shard_path(folder, record.volume.digest)
-            if file_digest(shard) != record.volume.digest:
-                shard.unlink()
-                continue
+        if verify and record.volume is not None and _damaged(folder, record.volume):
+            continue
         present[source.name] = record
     return present
+
+
+def _damaged(folder: Path, volume: Volume) -> bool:
+    """Whether a file of a scan does not have its hash; such a file is deleted."""
+    expected = {shard_path(folder, volume.digest): volume.digest}
+    if volume.organs is not None:
+        expected[organs_path(folder, volume.organs.digest)] = volume.organs.digest
+    damaged = [path for path, digest in expected.items() if file_digest(path) != digest]
+    for path in damaged:
+        path.unlink()
+    return bool(damaged)
 
 
 def _volumes(study: SourceStudy, records: dict[str, Record]) -> tuple[Volume, ...]:
@@ -173,13 +181,19 @@ def _report(
         sentences=sentences.spoken,
         different_sentences=len(sentences.texts),
         embeddings=[EmbeddingNote(e.encoder, e.encoder_key, e.table.rows, e.dim) for e in manifest.embeddings],
-        stored_bytes=sum({volume.digest: volume.stored_bytes for volume in volumes}.values()),
+        stored_bytes=sum(_sizes(volumes).values()),
         repaired=_notes(records, "repaired"),
         warned=_notes(records, "warned"),
         excluded=[*(ScanNote(s.name, s.code, s.reason) for s in data.left_out), *refused],
         remarks=list(data.remarks),
         seconds=round(seconds, 2),
     )
+
+
+def _sizes(volumes: Sequence[Volume]) -> dict[str, int]:
+    """Bytes of every file of some scans, by its hash: the same scan, or a label map of nothing, is stored once."""
+    maps = (volume.organs for volume in volumes if volume.organs is not None)
+    return {v.digest: v.stored_bytes for v in volumes} | {m.digest: m.stored_bytes for m in maps}
 
 
 def _notes(records: dict[str, Record], outcome: Outcome) -> list[ScanNote]:

@@ -22,7 +22,8 @@ from simcrop_training.data.sample import SHAPE, Sample
 from simcrop_training.datasets.study import SourceVolume
 from simcrop_training.prepare.hounsfield import apply_rescale, compare_spacing, require_single_rescale, stated_affine
 from simcrop_training.prepare.masks import truths_of_masks
-from simcrop_training.store.records import Triple, Volume
+from simcrop_training.prepare.organs import label_map
+from simcrop_training.store.records import StoredOrgans, Triple, Volume
 from simcrop_training.store.shard import cut, encode_shard
 
 # What is stored of the same file and settings changes with it.
@@ -79,12 +80,14 @@ class Prepared:
         shard: its file.
         findings: of the passport, and of the data set's table.
         sample: the frame with the findings that people outlined in it; None where nobody did.
+        organs: the file of its label map; None where it has none.
     """
 
     volume: Volume
     shard: bytes
     findings: tuple[PassportFinding, ...]
     sample: Sample | None
+    organs: bytes | None
 
 
 def prepare_volume(source: SourceVolume, settings: Settings) -> Prepared:
@@ -96,6 +99,8 @@ def prepare_volume(source: SourceVolume, settings: Settings) -> Prepared:
     scan, findings = checked_scan(source)
     framed = framed_scan(scan, settings)
     shard = encode_shard(framed.voxels)
+    labels, told = label_map(source, scan, framed.lattice, framed.low, framed.voxels.shape)
+    organs = None if labels is None else encode_shard(labels)
     x, y, z = framed.voxels.shape
     volume = Volume(
         name=source.name,
@@ -104,8 +109,9 @@ def prepare_volume(source: SourceVolume, settings: Settings) -> Prepared:
         frame_start=framed.frame_start,
         affine=tuple(tuple(float(value) for value in row) for row in framed.affine.round(6)),
         stored_bytes=len(shard),
+        organs=None if organs is None else StoredOrgans(hashlib.sha256(organs).hexdigest(), len(organs)),
     )
-    return Prepared(volume, shard, findings, _sample(source, scan, framed, settings))
+    return Prepared(volume, shard, (*findings, *told), _sample(source, scan, framed, settings), organs)
 
 
 def checked_scan(source: SourceVolume) -> tuple[Scan, tuple[PassportFinding, ...]]:

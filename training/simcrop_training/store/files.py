@@ -10,6 +10,7 @@ The folder:
     tables/sentences-<hash>.jsonl    every sentence once; its line is its row
     embeddings/<encoder>-<hash>.npy  (rows, C) float32
     volumes/3f/3fa9….b2nd            a scan, named by its sha256
+    organs/3f/3fa9….b2nd             a scan's label map, named by its sha256
     grounding/train/<scan>.npz       a scan with outlined findings, as `simcrop-train` reads samples
     records/3f/3fa9….json            what became of a scan of the data set, written after its shard
 """
@@ -29,6 +30,7 @@ SCHEMA = "simcrop.store/1"
 MANIFEST, CLAIM, README, REPORT = "manifest.json", "store.json", "README.md", "report.json"
 REPAIR = "Run simcrop-prepare again with the same arguments: what is missing or damaged is made anew."
 TABLES, EMBEDDINGS, VOLUMES, RECORDS, GROUNDING = "tables", "embeddings", "volumes", "records", "grounding"
+ORGANS = "organs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,11 @@ class Manifest:
 def shard_path(folder: Path, digest: str) -> Path:
     """Where a scan is."""
     return folder / VOLUMES / digest[:2] / f"{digest}.b2nd"
+
+
+def organs_path(folder: Path, digest: str) -> Path:
+    """Where a label map is."""
+    return folder / ORGANS / digest[:2] / f"{digest}.b2nd"
 
 
 def sample_path(folder: Path, split: str, name: str) -> Path:

@@ -25,6 +25,19 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredOrgans:
+    """A label map in the store, on the voxels of its scan; numbers are those of `data.anatomies.label_classes`.
+
+    Attributes:
+        digest: sha256 of its file, which is the file's name too.
+        stored_bytes: of the file.
+    """
+
+    digest: str
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Volume:
     """One scan in the store, on the model's grid.
 
@@ -37,6 +50,7 @@ class Volume:
             scan is smaller than the frame.
         affine: (4, 4) stored voxel → patient RAS, mm.
         stored_bytes: of the shard.
+        organs: its label map; None where it has none.
     """
 
     name: str
@@ -45,6 +59,7 @@ class Volume:
     frame_start: Triple
     affine: tuple[tuple[float, ...], ...]
     stored_bytes: int
+    organs: StoredOrgans | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,11 @@ _CHUNK_X, _BLOCK_X, _BLOCK_Y = 32, 16, 32
 _READING = blosc2.DParams(nthreads=1)
 
 
-def encode_shard(voxels: NDArray[np.int16]) -> bytes:
-    """Compress a scan; the same voxels give the same bytes.
+def encode_shard(voxels: NDArray[np.int16] | NDArray[np.uint8]) -> bytes:
+    """Compress a scan or its label map; the same voxels give the same bytes.
 
     Args:
-        voxels: (x, y, z) int16 HU.
+        voxels: (x, y, z) int16 HU, or uint8 labels.
     """
     x, y, z = voxels.shape
     array = blosc2.asarray(
@@ -42,17 +43,17 @@ def encode_shard(voxels: NDArray[np.int16]) -> bytes:
     return frame
 
 
-def read_crop(shard: Path, start: Triple, shape: Triple, *, outside: int) -> NDArray[np.int16]:
-    """Cut a box out of a stored scan; only the blocks it touches are decoded.
+def read_crop(shard: Path, start: Triple, shape: Triple, *, outside: int) -> NDArray[Any]:
+    """Cut a box out of a stored scan or label map; only the blocks it touches are decoded.
 
     Args:
         shard: the file.
         start: the box's first voxel; may lie outside.
         shape: of the box.
-        outside: HU where the box reaches beyond what is stored.
+        outside: HU or label where the box reaches beyond what is stored.
 
     Returns:
-        int16 HU, of `shape`.
+        int16 HU or uint8 labels, of `shape`.
 
     Raises:
         DamagedStore: the file is missing, cut off or damaged.
@@ -67,23 +68,23 @@ def read_crop(shard: Path, start: Triple, shape: Triple, *, outside: int) -> NDA
         ) from fault
 
 
-def cut(stored: NDArray[np.int16] | blosc2.NDArray, start: Triple, shape: Triple, *, outside: int) -> NDArray[np.int16]:
+def cut(stored: NDArray[Any] | blosc2.NDArray, start: Triple, shape: Triple, *, outside: int) -> NDArray[Any]:
     """A box out of an array; what reaches beyond it is `outside`.
 
     Args:
         stored: (x, y, z) in memory, or compressed.
         start: the box's first voxel; may lie outside.
         shape: of the box.
-        outside: HU beyond the array.
+        outside: HU or label beyond the array.
 
     Returns:
-        int16 HU, of `shape`.
+        Of `shape` and the array's type.
     """
     low = [min(max(s, 0), n) for s, n in zip(start, stored.shape, strict=True)]
     high = [min(max(s + w, 0), n) for s, w, n in zip(start, shape, stored.shape, strict=True)]
-    inside: NDArray[np.int16] = stored[tuple(map(slice, low, high))]
+    inside: NDArray[Any] = stored[tuple(map(slice, low, high))]
     if inside.shape == shape:
         return inside
-    crop = np.full(shape, outside, dtype=np.int16)
+    crop = np.full(shape, outside, dtype=inside.dtype)
     crop[tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))] = inside
     return crop

@@ -14,9 +14,21 @@ from numpy.typing import NDArray
 from simcrop_core.errors import DamagedStore, UnknownWeights
 from simcrop_core.models.config import TextConfig
 from simcrop_core.progress import Job
+from simcrop_training.data.anatomies import label_classes
+from simcrop_training.data.organs import Organs
 from simcrop_training.store.encoder_key import encoder_key, file_digest
-from simcrop_training.store.files import EMBEDDINGS, REPAIR, VOLUMES, Manifest, read_manifest, shard_path, table_lines
-from simcrop_training.store.records import Section, Sentence, Study, Triple, Volume
+from simcrop_training.store.files import (
+    EMBEDDINGS,
+    ORGANS,
+    REPAIR,
+    VOLUMES,
+    Manifest,
+    organs_path,
+    read_manifest,
+    shard_path,
+    table_lines,
+)
+from simcrop_training.store.records import Section, Sentence, StoredOrgans, Study, Triple, Volume
 from simcrop_training.store.shard import read_crop
 
 _NAMED = 8
@@ -82,7 +94,22 @@ class Store:
             DamagedStore: the scan's shard is missing or damaged.
         """
         path = shard_path(self.folder, volume.digest)
-        return read_crop(path, start, shape or self.frame.shape, outside=self._outside)
+        crop: NDArray[np.int16] = read_crop(path, start, shape or self.frame.shape, outside=self._outside)
+        return crop
+
+    def organs(self, volume: Volume, start: Triple, shape: Triple | None = None) -> Organs | None:
+        """The label map of the same box; None where the scan has none.
+
+        Raises:
+            DamagedStore: its file is missing or damaged.
+        """
+        if volume.organs is None:
+            return None
+        x, y, z = shape or self.frame.shape
+        labels = read_crop(organs_path(self.folder, volume.organs.digest), start, (x, y, z), outside=0)
+        first = [min(max(-s, 0), n) for s, n in zip(start, (x, y, z), strict=True)]
+        end = [min(max(v - s, 0), n) for s, v, n in zip(start, volume.shape, (x, y, z), strict=True)]
+        return Organs(labels, label_classes(), (first[0], first[1], first[2]), (end[0], end[1], end[2]))
 
     def embeddings(self, encoder: TextConfig | str) -> NDArray[np.float32]:
         """The sentences' embeddings, (rows, C) float32, mapped into memory read-only; not L2-normalised.
@@ -120,6 +147,7 @@ class Store:
         """
         job = job or Job()
         expected = {shard_path(self.folder, v.digest): v.digest for v in self.volumes}
+        expected |= {organs_path(self.folder, o.digest): o.digest for o in self._label_maps()}
         expected |= {self.folder / e.table.file: e.table.sha256 for e in self._manifest.embeddings}
         damaged = []
         for done, (path, digest) in enumerate(sorted(expected.items())):
@@ -130,12 +158,18 @@ class Store:
 
     def _require_files(self) -> None:
         expected = {f"{v.digest}.b2nd": v.stored_bytes for v in self.volumes}
+        expected |= {f"{o.digest}.b2nd": o.stored_bytes for o in self._label_maps()}
         expected |= {Path(e.table.file).name: e.table.stored_bytes for e in self._manifest.embeddings}
         found = dict(_sizes(self.folder / EMBEDDINGS))
+        for digits in sorted({o.digest[:2] for o in self._label_maps()}):
+            found |= _sizes(self.folder / ORGANS / digits)
         for digits in sorted({v.digest[:2] for v in self.volumes}):
             found |= _sizes(self.folder / VOLUMES / digits)
         wrong = sorted(name for name, size in expected.items() if found.get(name) != size)
         self._refuse(wrong, "are missing or cut off")
+
+    def _label_maps(self) -> list[StoredOrgans]:
+        return [volume.organs for volume in self.volumes if volume.organs is not None]
 
     def _refuse(self, files: list[str], why: str) -> None:
         if files:
@@ -154,9 +188,11 @@ def study_line(study: Study) -> dict[str, Any]:
         "labels": study.labels,
         "sentences": [[SECTIONS.index(s.section), s.row] for s in study.sentences],
         "volumes": [
-            [v.name, v.digest, v.shape, v.frame_start, v.affine, v.stored_bytes] for v in study.volumes
+            [v.name, v.digest, v.shape, v.frame_start, v.affine, v.stored_bytes]
+            + ([] if v.organs is None else [v.organs.digest, v.organs.stored_bytes])
+            for v in study.volumes
         ],
-    }  # fmt: skip
+    }
 
 
 def _study_of(line: dict[str, Any], texts: tuple[str, ...], known: dict[tuple[int, int], Sentence]) -> Study:
@@ -167,8 +203,16 @@ def _study_of(line: dict[str, Any], texts: tuple[str, ...], known: dict[tuple[in
             known[section, row] = Sentence(texts[row], SECTIONS[section], row)
         sentences.append(known[section, row])
     volumes = tuple(
-        Volume(name, digest, tuple(shape), tuple(start), tuple(map(tuple, affine)), stored_bytes)
-        for name, digest, shape, start, affine, stored_bytes in line["volumes"]
+        Volume(
+            name,
+            digest,
+            tuple(shape),
+            tuple(start),
+            tuple(map(tuple, affine)),
+            stored_bytes,
+            StoredOrgans(*organs) if organs else None,
+        )
+        for name, digest, shape, start, affine, stored_bytes, *organs in line["volumes"]
     )
     labels = None if line["labels"] is None else tuple(line["labels"])
     return Study(

@@ -1,0 +1,69 @@
+"""Stored samples averaged to a network's own frame once and kept in memory: for many short runs of small networks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from simcrop_core.models.config import CHEST_LABELS
+from simcrop_core.text.sentences import split_sentences
+from simcrop_training.data.organs import Organs, coarse_labels
+from simcrop_training.data.sample import Sample, load_sample
+from simcrop_training.data.source import Pair, draws, epoch_order, evenly_spread
+
+
+def coarse_image(image: NDArray[np.int16], shape: tuple[int, int, int]) -> NDArray[np.int16]:
+    """(H, W, D) int16 HU averaged over blocks."""
+    averaged = F.adaptive_avg_pool3d(torch.from_numpy(image)[None, None].float(), shape)[0, 0]
+    coarse: NDArray[np.int16] = averaged.round().to(torch.int16).numpy()
+    return coarse
+
+
+class MemorySource:
+    """A `Source` of samples with reports; frames differ between epochs by a shift of all intensities alone.
+
+    Args:
+        paths: of the samples; those without a report are left out.
+        embeddings: of every sentence in their reports, (C,).
+        shape: voxels of the network's frame along x, y, z, dividing those of a stored sample.
+        shift_hu: largest shift of all intensities.
+        seed: of order and shifts.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        embeddings: Mapping[str, NDArray[np.float32]],
+        shape: tuple[int, int, int],
+        shift_hu: float,
+        seed: int,
+    ) -> None:
+        self._shape, self._shift_hu, self._seed, self._embeddings = shape, shift_hu, seed, embeddings
+        self._kept = [self._pair(sample) for sample in map(load_sample, paths) if sample.report]
+        self.pairs = len(self._kept)
+        self.pair_bytes = 2 * int(np.prod(shape))
+
+    def pair(self, ordinal: int) -> Pair:
+        """See `Source`."""
+        epoch, place = divmod(ordinal, self.pairs)
+        kept = self._kept[int(epoch_order((1,) * self.pairs, self._seed, epoch)[place])]
+        shift = draws(self._seed, ordinal, 0).uniform(-self._shift_hu, self._shift_hu)
+        return dataclasses.replace(kept, image=kept.image + np.int16(shift))
+
+    def sentence_embeddings(self, limit: int) -> NDArray[np.float32]:
+        """See `Source`."""
+        texts = sorted(self._embeddings)
+        return np.stack([self._embeddings[texts[i]] for i in evenly_spread(len(texts), limit)])
+
+    def _pair(self, sample: Sample) -> Pair:
+        sentences = tuple(split_sentences(sample.report))
+        rows = np.stack([self._embeddings[sentence] for sentence in sentences])
+        image = coarse_image(sample.image, self._shape)
+        organs = Organs.whole(coarse_labels(sample.labels, self._shape), CHEST_LABELS) if sample.known else None
+        return Pair(image, sentences, rows, sample.report, truths=sample.truths, organs=organs)

@@ -1,0 +1,50 @@
+"""Stored samples as frames with labels: what a probe and zero-shot are measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from simcrop_core.models.config import CHEST_LABELS
+from simcrop_core.phantom.truth import KIND_LABELS
+from simcrop_core.text.ct_rate import CT_RATE_LABELS
+from simcrop_training.data.memory_source import coarse_image
+from simcrop_training.data.organs import Organs, coarse_labels
+from simcrop_training.data.sample import Sample, load_sample
+
+_SAID = ("positive", "uncertain")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """Samples of phantoms.
+
+    Attributes:
+        images_BHWD: int16 HU, in the network's frame.
+        present_BL: which of the 18 CT-RATE labels were drawn.
+        organs: label map of each.
+    """
+
+    images_BHWD: Tensor
+    present_BL: NDArray[np.bool_]
+    organs: tuple[Organs, ...]
+
+
+def load_labelled(paths: Sequence[Path], shape: tuple[int, int, int]) -> Labelled:
+    """Read samples, averaged to a frame of that many voxels."""
+    samples = list(map(load_sample, paths))
+    images = np.stack([coarse_image(sample.image, shape) for sample in samples])
+    organs = tuple(Organs.whole(coarse_labels(sample.labels, shape), CHEST_LABELS) for sample in samples)
+    return Labelled(torch.from_numpy(images), np.stack([present(sample) for sample in samples]), organs)
+
+
+def present(sample: Sample) -> NDArray[np.bool_]:
+    """(18,) which CT-RATE labels a sample shows."""
+    labels = {label for t in sample.truths if t.polarity in _SAID for label in KIND_LABELS.get(t.topic, ())}
+    return np.array([label in labels for label in CT_RATE_LABELS])

@@ -1,0 +1,220 @@
+"""Every method at equal budget on phantoms: what it learned, and what a step costs. Synthetic data throughout.
+
+Each method and seed is one ordinary run of `simcrop-train run`, in a process of its own, and is measured from the
+weights that it exported. What is done stays: the same call goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median, stdev
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from simcrop_core.errors import SimCroPError
+from simcrop_core.export.atomic import replacing
+from simcrop_core.text.ct_rate import CT_RATE_LABELS
+from simcrop_core.text.encoder import load_text_encoder
+from simcrop_training.data.frames import frames_of
+from simcrop_training.data.sample import sample_paths, texts_of
+from simcrop_training.evaluate.labelled import Labelled, load_labelled
+from simcrop_training.evaluate.probe import auroc_by_label, probe_scores
+from simcrop_training.evaluate.trained import Trained, load_trained
+from simcrop_training.objectives.fvlm import Fvlm
+from simcrop_training.objectives.fvlm_zero_shot import OrganZeroShot
+from simcrop_training.objectives.regions import measured_regions
+
+_AT_ONCE = 16
+FIGURES = "figures.json"
+Scores = NDArray[np.float64]
+
+
+class RunFailed(SimCroPError):
+    """A training run ended with an error."""
+
+    code = "run-failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One row of the table.
+
+    Attributes:
+        name: in the table.
+        recipe: name or file.
+        objective: instead of the recipe's, or None.
+    """
+
+    name: str
+    recipe: Path
+    objective: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What all contenders have alike.
+
+    Attributes:
+        training: folder of stored samples to train on, and to fit the probe on.
+        tests: folders to measure on, by name.
+        seeds: of the runs of each contender.
+        steps: instead of the recipe's, or None.
+        threads: of each run.
+    """
+
+    training: Path
+    tests: Mapping[str, Path]
+    seeds: Sequence[int]
+    steps: int | None = None
+    threads: int = 2
+
+
+def compare(contenders: Sequence[Contender], budget: Budget, output: Path) -> dict[str, list[dict[str, float]]]:
+    """Train and measure every contender with every seed.
+
+    Args:
+        contenders: the rows.
+        budget: the same for all.
+        output: one folder a run, the figures and the table.
+
+    Returns:
+        Figures of each seed, by contender.
+
+    Raises:
+        RunFailed: a run ended with an error; those before it are kept.
+    """
+    measured: dict[str, list[dict[str, float]]] = {}
+    for contender in contenders:
+        for seed in budget.seeds:
+            folder = output / contender.name / f"seed-{seed}"
+            if not (folder / FIGURES).is_file():
+                _train(contender, seed, budget, folder)
+                _write(folder / FIGURES, figures_of(folder, budget))
+            measured.setdefault(contender.name, []).append(json.loads((folder / FIGURES).read_text(encoding="utf-8")))
+            _write(output / FIGURES, measured)
+            (output / "table.md").write_text(table(measured), encoding="utf-8")
+    return measured
+
+
+def figures_of(folder: Path, budget: Budget) -> dict[str, float]:
+    """What a run in this folder learned and what it cost; a figure that the method cannot have is left out."""
+    path = next(folder.glob("*.safetensors"))
+    trained = load_trained(path)
+    shape = trained.vision.config.image
+    train = load_labelled(sample_paths([budget.training]), shape)
+    features_BC = _features(trained, train)
+    figures = _cost(folder)
+    for name, where in budget.tests.items():
+        paths = sample_paths([where])
+        test = load_labelled(paths, shape)
+        scores_BL = probe_scores(features_BC, train.present_BL, _features(trained, test))
+        figures[f"probe/{name}"] = float(np.nanmean(auroc_by_label(scores_BL, test.present_BL)))
+        if trained.zero_shot:
+            scores_BL = zero_shot_scores(trained, test)
+            figures[f"zero_shot/{name}"] = float(np.nanmean(auroc_by_label(scores_BL, test.present_BL)))
+        figures |= {f"{key}/{name}": value for key, value in _grounding(trained, paths).items()}
+    return figures
+
+
+def zero_shot_scores(trained: Trained, test: Labelled) -> Scores:
+    """(B, 18) how much nearer a scan is to a finding's prompt than to its denial; NaN where the method cannot say.
+
+    With CT-CLIP's prompts, "… is present." and "… is not present."; `fvlm` asks organs, with its own.
+    """
+    if isinstance(trained.objective, Fvlm):
+        asked = OrganZeroShot(trained.objective)
+        answers = [
+            asked.scores(image.numpy(), organs) for image, organs in zip(test.images_BHWD, test.organs, strict=True)
+        ]
+        return np.array([[answer.get(label, np.nan) for label in CT_RATE_LABELS] for answer in answers])
+    prompts = [f"{label} is {word}present." for word in ("", "not ") for label in CT_RATE_LABELS]
+    scores = torch.cat([trained.similarities(frames, prompts) for frames in _frames(trained, test)]).double()
+    there, not_there = scores.chunk(2, dim=1)
+    return (there - not_there).numpy()
+
+
+def table(measured: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """A Markdown table: mean ± standard deviation over seeds."""
+    columns = sorted({key for rows in measured.values() for row in rows for key in row}, key=_place)
+    lines = ["| method | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 1)]
+    for name, rows in measured.items():
+        cells = [_cell([row[column] for row in rows if column in row]) for column in columns]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(["Synthetic data: phantoms.", "", *lines]) + "\n"
+
+
+_ORDER = ("probe", "hit", "auc_absent", "zero_shot", "step_s", "memory_gb")
+
+
+def _place(column: str) -> tuple[int, str]:
+    return _ORDER.index(column.split("/")[0]), column
+
+
+def _cell(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
+
+
+def _train(contender: Contender, seed: int, budget: Budget, folder: Path) -> None:
+    command = [
+        sys.executable, "-m", "simcrop_training.cli", "run", str(contender.recipe), "--seed", str(seed),
+        "--synthetic", str(budget.training), "--held-out", str(next(iter(budget.tests.values()))),
+        "--output", str(folder), "--threads", str(budget.threads),
+    ]  # fmt: skip
+    if contender.objective is not None:
+        command += ["--objective", contender.objective]
+    if budget.steps is not None:
+        command += ["--steps", str(budget.steps)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode != 0:
+        raise RunFailed(
+            f"Training {contender.name} with seed {seed} ended with {ended.returncode}: {ended.stderr[-2000:]}",
+            hint="The same command goes on with this run once its cause is mended.",
+        )
+
+
+def _cost(folder: Path) -> dict[str, float]:
+    """Median seconds a step and the most memory, from the run's own log."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    speeds = [line for line in lines if "speed" in line]
+    took = [
+        (later["speed"]["seconds"] - earlier["speed"]["seconds"]) / (later["step"] - earlier["step"])
+        for earlier, later in itertools.pairwise(speeds)
+        if later["step"] > earlier["step"]
+    ]
+    cost = {"step_s": median(took)} if took else {}
+    return cost | {"memory_gb": max((line["speed"]["memory_gb"] for line in speeds), default=0.0)}
+
+
+def _grounding(trained: Trained, paths: Sequence[Path]) -> dict[str, float]:
+    if trained.grounding is None:
+        return {}
+    texts = sorted({text for path in paths for text in texts_of(path)})
+    tower = trained.grounding.config.text
+    rows = dict(zip(texts, load_text_encoder(tower).encode(texts).numpy(), strict=True))
+    found = measured_regions(trained.grounding, trained.frame, paths, rows)
+    return {"hit": found["hit"], "auc_absent": found["auc/absent"]}
+
+
+def _frames(trained: Trained, labelled: Labelled) -> list[torch.Tensor]:
+    window, shape = trained.frame.hu_window, trained.vision.config.image
+    return [frames_of(images, window, shape) for images in labelled.images_BHWD.split(_AT_ONCE)]
+
+
+def _features(trained: Trained, labelled: Labelled) -> Scores:
+    return torch.cat([trained.features(frames) for frames in _frames(trained, labelled)]).double().numpy()
+
+
+def _write(path: Path, document: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

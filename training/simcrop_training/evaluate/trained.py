@@ -1,0 +1,131 @@
+"""What a training run left behind, ready to be measured: any method's weights file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from simcrop_core.errors import IncompatibleWeights
+from simcrop_core.imaging.frame_config import FrameConfig
+from simcrop_core.models.config import EncoderConfig, ModelConfig
+from simcrop_core.models.grounding import GroundingModel
+from simcrop_core.models.state import load_exactly
+from simcrop_core.models.vit import VisionTransformer
+from simcrop_core.models.weights import REFERENCE_KEY, USUAL_KEYS
+from simcrop_core.models.weights_file import load_weights
+from simcrop_core.text.encoder import load_text_encoder
+from simcrop_training.data.source import Pair
+from simcrop_training.methods import METHODS
+from simcrop_training.objectives.fvlm import Fvlm
+from simcrop_training.objectives.pairs import PairData, PairObjective
+from simcrop_training.recipe import recipe_of
+
+# What calibrated weights hold besides the network.
+_SENTENCES = (REFERENCE_KEY, *USUAL_KEYS)
+
+
+class _Nothing:
+    """A source for a method that is not trained any more."""
+
+    pairs, pair_bytes = 0, 0
+
+    def pair(self, ordinal: int) -> Pair:
+        raise IndexError(ordinal)
+
+    def sentence_embeddings(self, limit: int) -> NDArray[np.float32]:
+        return np.zeros((0, limit), np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """The result of a run.
+
+    Attributes:
+        method: that trained it.
+        vision: the image encoder.
+        frame: what it sees of a scan.
+        grounding: where sentences can be asked for their place, the network that answers.
+        objective: of the other methods, with everything that the method added.
+    """
+
+    method: str
+    vision: VisionTransformer
+    frame: FrameConfig
+    grounding: GroundingModel | None = None
+    objective: PairObjective | None = None
+
+    @torch.no_grad()
+    def features(self, frames_B1HWD: Tensor) -> Tensor:
+        """(B, C) mean of the patch features, which a linear probe reads; the same for every method."""
+        tokens_BNC: Tensor = self.vision(frames_B1HWD)
+        return tokens_BNC[:, int(self.vision.config.cls_token) :].mean(dim=1)
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether scans and words can be compared without training anything on labels."""
+        return self.grounding is not None or isinstance(self.objective, Fvlm) or hasattr(self.objective, "text_vectors")
+
+    @torch.no_grad()
+    def similarities(self, frames_B1HWD: Tensor, texts: Sequence[str]) -> Tensor:
+        """(B, S) cosine of scans with texts: of whole vectors, or of a text with its most similar patches.
+
+        Raises:
+            ValueError: the method learned no words.
+        """
+        if self.grounding is not None:
+            return self._with_regions(frames_B1HWD, texts)
+        objective = self.objective
+        if objective is None or not self.zero_shot:
+            raise ValueError(f"{self.method} has learned no words.")
+        pieces = [objective.masker.pieces(text, "")[0] for text in texts]
+        widest = max(map(len, pieces))
+        ids_ST = torch.tensor([ids + [0] * (widest - len(ids)) for ids in pieces])
+        attended_ST = torch.arange(widest)[None] < torch.tensor([len(ids) for ids in pieces])[:, None]
+        texts_SC: Tensor = objective.text_vectors(ids_ST, attended_ST)  # type: ignore[attr-defined]
+        images_BC: Tensor = objective.image_vectors(frames_B1HWD)  # type: ignore[attr-defined]
+        return images_BC @ texts_SC.T
+
+    def _with_regions(self, frames_B1HWD: Tensor, texts: Sequence[str]) -> Tensor:
+        model = self.grounding
+        assert model is not None
+        words_SC = load_text_encoder(model.config.text).encode(list(texts)).clone()
+        words_SC = F.normalize(model.project(words_SC).float(), dim=-1)
+        patches_BNC = F.normalize(model.encode(frames_B1HWD).float(), dim=-1)
+        nearest_BSK = (words_SC @ patches_BNC.mT).topk(model.config.top_k, dim=-1).values
+        return nearest_BSK.mean(dim=-1)
+
+
+def load_trained(path: Path) -> Trained:
+    """Read the weights file that a run exported.
+
+    Raises:
+        UnknownWeights: no such file, or not one of ours.
+        IncompatibleWeights: it holds something else, or tensors do not fit.
+    """
+    tensors, metadata = load_weights(path)
+    config = metadata.config
+    if isinstance(config, ModelConfig):
+        model = GroundingModel(config)
+        model.load_flat_state_dict({key: t.float() for key, t in tensors.items() if key not in _SENTENCES})
+        return Trained(metadata.provenance.recipe or "grounding", model.vision, config.frame, grounding=model.eval())
+    if not isinstance(config, EncoderConfig):
+        raise IncompatibleWeights(
+            f"{path} holds weights of the kind {metadata.kind}.", hint="Give what simcrop-train run exported."
+        )
+    recipe = recipe_of(config.recipe)
+    method = METHODS[recipe.objective].objective
+    assert method is not None
+    objective = method(recipe.pretraining(), PairData(config.frame, _Nothing()), recipe.method, recipe.seed)
+    own = {key.removeprefix("vision."): key for key in objective.module.state_dict()}
+    load_exactly(
+        objective.module, {own.get(key, key): t.float() for key, t in tensors.items()}, optional={"vision.pos_embed"}
+    )
+    objective.module.eval()
+    return Trained(config.method, objective.vision, config.frame, objective=objective)
