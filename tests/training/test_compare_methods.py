@@ -57,7 +57,7 @@ def test_a_run_that_fails_is_named_with_its_reason(compared, tmp_path):
 
 def test_exported_weights_give_the_scores_of_the_network_that_was_trained(compared, phantom_folder):
     *_, output = compared
-    trained = load_trained(next((output / "ctclip" / "seed-1").glob("*.safetensors")))
+    trained = load_trained(output / "ctclip" / "seed-1")
     test = load_labelled(sample_paths([phantom_folder]), trained.vision.config.image)
     scores = zero_shot_scores(trained, test)
     assert scores.shape == (len(test.present_BL), len(CT_RATE_LABELS))

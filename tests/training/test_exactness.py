@@ -34,9 +34,10 @@ def test_ddp_and_fsdp_agree_with_the_exact_sum_within_rounding(tmp_path):
 
 
 def test_a_contrast_over_the_whole_step_agrees_to_the_last_bit_too(tmp_path):
-    figures = together(tmp_path, {"contrast": {"method": "ctclip", "steps": 3}}, (2, 3))
+    plans = {name: {"method": name, "steps": 3} for name in ("ctclip", "simcrop_plus")}
+    figures = together(tmp_path, plans, (2, 3))
     assert figures[1] == figures[2] == figures[3]
-    assert len(set(figures[1]["contrast"].values())) == 3
+    assert all(len(set(figures[1][name].values())) == 3 for name in plans)
 
 
 @pytest.mark.slow

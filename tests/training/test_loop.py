@@ -68,7 +68,7 @@ def test_a_killed_run_resumes_to_the_same_losses_as_one_that_was_left_alone(obje
     assert sum(left_alone[-4:]) < 0.95 * sum(left_alone[:4])
     assert outcome.finished
 
-    path = export_run(learned, tiny, data, outcome, tmp_path)
+    (path,) = export_run(learned, tiny, data, outcome, tmp_path)
     tensors, metadata = load_weights(path)
     assert metadata.kind == ("segmentation" if objective == "segmentation" else "grounding")
     assert metadata.provenance.steps == STEPS

@@ -72,7 +72,7 @@ def test_from_a_store_to_weights_that_load(store_folder, tmp_path):
     outcome = Loop(objective, recipe.schedule, tmp_path, identity=identity_of(recipe)).run()
     assert outcome.finished
     assert {"image", "alignment", "report"} <= outcome.metrics.keys()
-    _, metadata = load_weights(export_run(objective, recipe, data, outcome, tmp_path))
+    _, metadata = load_weights(export_run(objective, recipe, data, outcome, tmp_path)[0])
     assert metadata.provenance.recipe == "smoke"
     assert "CT-RATE" in metadata.provenance.trained_on
     assert metadata.provenance.licence == Store.open(store_folder).terms

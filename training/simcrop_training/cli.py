@@ -208,8 +208,9 @@ def _run(recipe: Recipe, data: Data, asked: Run, ranks: Ranks) -> int:
         return 0 if dist.is_torchelastic_launched() else 128 + outcome.signal
     with loop.whole_module():
         if ranks.first:
-            path = export_run(objective, recipe, data, outcome, asked.output)
-            _log.info("%s after %d steps: %s", path, outcome.step, json.dumps(outcome.metrics))
+            paths = export_run(objective, recipe, data, outcome, asked.output)
+            said = ", ".join(map(str, paths))
+            _log.info("%s after %d steps: %s", said, outcome.step, json.dumps(outcome.metrics))
     return 0
 
 

@@ -6,17 +6,20 @@ import dataclasses
 import datetime
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from simcrop_core.models.config import EncoderConfig
+from torch import Tensor
+
+from simcrop_core.models.config import EncoderConfig, SegmentationConfig
 from simcrop_core.models.weights_file import save_weights
-from simcrop_core.models.weights_metadata import Provenance, WeightsMetadata
+from simcrop_core.models.weights_metadata import Config, Provenance, WeightsMetadata
 from simcrop_core.phantom.layouts.settings import NOTICE
 from simcrop_training.build import AnyObjective
 from simcrop_training.data.sample import sample_paths
 from simcrop_training.engine.loop import Outcome
+from simcrop_training.objectives.grounding import Grounding
 from simcrop_training.objectives.pairs import PairObjective
 from simcrop_training.objectives.segmentation import Segmentation
 from simcrop_training.objectives.simcrop import SimCroPPretraining
@@ -34,8 +37,11 @@ _REAL = (
 )
 
 
-def export_run(objective: AnyObjective, recipe: Recipe, data: Data, outcome: Outcome, output: Path) -> Path:
+def export_run(objective: AnyObjective, recipe: Recipe, data: Data, outcome: Outcome, output: Path) -> list[Path]:
     """Write the weights, named after what they do (fp16), and `provenance.json` into the output folder.
+
+    A method that can tell where a sentence is leaves `grounding.safetensors`, one that has learned anything else
+    `encoder.safetensors`; some leave both.
 
     Raises:
         CannotWrite: the folder is not writable or the disk is full.
@@ -44,26 +50,30 @@ def export_run(objective: AnyObjective, recipe: Recipe, data: Data, outcome: Out
     if isinstance(objective, PairObjective):
         trained_on = f"{provenance.trained_on} {objective.remark}".rstrip()
         provenance = dataclasses.replace(provenance, trained_on=trained_on)
-    if isinstance(objective, Segmentation):
-        config = objective.config
-        metadata = WeightsMetadata(recipe.weights, config, provenance, tasks=_tasks(config.labels, outcome.metrics))
-        tensors = objective.module.state_dict()
-    elif isinstance(objective, PairObjective) and not isinstance(objective, SimCroPPretraining):
-        method = EncoderConfig(recipe.objective, objective.config.vision, objective.data.frame, identity_of(recipe))
-        metadata = WeightsMetadata(recipe.weights, method, provenance)
-        tensors = objective.flat_state_dict()
-    else:
-        model = objective.grounding_model()
-        metadata = WeightsMetadata(recipe.weights, model.config, provenance)
-        tensors = model.flat_state_dict()
-    # The position tables follow from the configuration.
-    kept = {key: tensor for key, tensor in tensors.items() if not key.endswith("pos_embed")}
-    path = output / f"{metadata.kind}.safetensors"
-    save_weights(path, kept, metadata, half_precision=True)
+    paths = []
+    for config, tensors in _networks(objective, recipe):
+        tasks = _tasks(config.labels, outcome.metrics) if isinstance(config, SegmentationConfig) else {}
+        metadata = WeightsMetadata(recipe.weights, config, provenance, tasks=tasks)
+        # The position tables follow from the configuration.
+        kept = {key: tensor for key, tensor in tensors.items() if not key.endswith("pos_embed")}
+        paths.append(output / f"{metadata.kind}.safetensors")
+        save_weights(paths[-1], kept, metadata, half_precision=True)
     (output / "provenance.json").write_text(
         json.dumps(dataclasses.asdict(provenance), indent=2) + "\n", encoding="utf-8"
     )
-    return path
+    return paths
+
+
+def _networks(objective: AnyObjective, recipe: Recipe) -> Iterator[tuple[Config, Mapping[str, Tensor]]]:
+    if isinstance(objective, Segmentation):
+        yield objective.config, objective.module.state_dict()
+        return
+    if isinstance(objective, Grounding | SimCroPPretraining):
+        model = objective.grounding_model()
+        yield model.config, model.flat_state_dict()
+    if isinstance(objective, PairObjective) and type(objective) is not SimCroPPretraining:
+        vision, frame = objective.config.vision, objective.data.frame
+        yield EncoderConfig(recipe.objective, vision, frame, identity_of(recipe)), objective.flat_state_dict()
 
 
 def _tasks(labels: Sequence[str], metrics: Mapping[str, float]) -> dict[str, tuple[int, ...]]:

@@ -106,8 +106,7 @@ def compare(contenders: Sequence[Contender], budget: Budget, output: Path) -> di
 
 def figures_of(folder: Path, budget: Budget) -> dict[str, float]:
     """What a run in this folder learned and what it cost; a figure that the method cannot have is left out."""
-    path = next(folder.glob("*.safetensors"))
-    trained = load_trained(path)
+    trained = load_trained(folder)
     shape = trained.vision.config.image
     train = load_labelled(sample_paths([budget.training]), shape)
     features_BC = _features(trained, train)

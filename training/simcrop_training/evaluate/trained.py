@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,11 +13,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from simcrop_core.errors import IncompatibleWeights
+from simcrop_core.errors import IncompatibleWeights, UnknownWeights
 from simcrop_core.imaging.frame_config import FrameConfig
 from simcrop_core.models.config import EncoderConfig, ModelConfig
 from simcrop_core.models.grounding import GroundingModel
-from simcrop_core.models.state import load_exactly
 from simcrop_core.models.vit import VisionTransformer
 from simcrop_core.models.weights import REFERENCE_KEY, USUAL_KEYS
 from simcrop_core.models.weights_file import load_weights
@@ -24,9 +24,12 @@ from simcrop_core.text.encoder import load_text_encoder
 from simcrop_training.data.source import Pair
 from simcrop_training.methods import METHODS
 from simcrop_training.objectives.fvlm import Fvlm
+from simcrop_training.objectives.masked_reports import ReportMasker
 from simcrop_training.objectives.pairs import PairData, PairObjective
+from simcrop_training.objectives.simcrop_plus import SimCroPPlus
 from simcrop_training.recipe import recipe_of
 
+GROUNDING, ENCODER = "grounding.safetensors", "encoder.safetensors"
 # What calibrated weights hold besides the network.
 _SENTENCES = (REFERENCE_KEY, *USUAL_KEYS)
 
@@ -43,19 +46,35 @@ class _Nothing:
         return np.zeros((0, limit), np.float32)
 
 
+@runtime_checkable
+class Vectors(Protocol):
+    """A method with one space of whole scans and texts."""
+
+    masker: ReportMasker
+
+    def image_vectors(self, images_B1HWD: Tensor, /) -> Tensor:
+        """(B, C) of length 1."""
+
+    def text_vectors(self, ids_BT: Tensor, attended_BT: Tensor, /) -> Tensor:
+        """(B, C) of length 1."""
+
+
+def _compares_scans(objective: Vectors) -> bool:
+    """Whether it was trained with its contrast of whole scans, which `simcrop_plus` can do without."""
+    return not isinstance(objective, SimCroPPlus) or objective.settings.instance > 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
     """The result of a run.
 
     Attributes:
-        method: that trained it.
         vision: the image encoder.
         frame: what it sees of a scan.
         grounding: where sentences can be asked for their place, the network that answers.
-        objective: of the other methods, with everything that the method added.
+        objective: where the method learned anything else, with all of it.
     """
 
-    method: str
     vision: VisionTransformer
     frame: FrameConfig
     grounding: GroundingModel | None = None
@@ -70,7 +89,7 @@ class Trained:
     @property
     def zero_shot(self) -> bool:
         """Whether scans and words can be compared without training anything on labels."""
-        return self.grounding is not None or isinstance(self.objective, Fvlm) or hasattr(self.objective, "text_vectors")
+        return self.grounding is not None or isinstance(self.objective, Fvlm | Vectors)
 
     @torch.no_grad()
     def similarities(self, frames_B1HWD: Tensor, texts: Sequence[str]) -> Tensor:
@@ -79,22 +98,21 @@ class Trained:
         Raises:
             ValueError: the method learned no words.
         """
-        if self.grounding is not None:
-            return self._with_regions(frames_B1HWD, texts)
         objective = self.objective
-        if objective is None or not self.zero_shot:
-            raise ValueError(f"{self.method} has learned no words.")
+        if not isinstance(objective, Vectors) or not _compares_scans(objective):
+            return self._with_regions(frames_B1HWD, texts)
         pieces = [objective.masker.pieces(text, "")[0] for text in texts]
         widest = max(map(len, pieces))
         ids_ST = torch.tensor([ids + [0] * (widest - len(ids)) for ids in pieces])
         attended_ST = torch.arange(widest)[None] < torch.tensor([len(ids) for ids in pieces])[:, None]
-        texts_SC: Tensor = objective.text_vectors(ids_ST, attended_ST)  # type: ignore[attr-defined]
-        images_BC: Tensor = objective.image_vectors(frames_B1HWD)  # type: ignore[attr-defined]
+        texts_SC: Tensor = objective.text_vectors(ids_ST, attended_ST)
+        images_BC: Tensor = objective.image_vectors(frames_B1HWD)
         return images_BC @ texts_SC.T
 
     def _with_regions(self, frames_B1HWD: Tensor, texts: Sequence[str]) -> Tensor:
         model = self.grounding
-        assert model is not None
+        if model is None:
+            raise ValueError("This method has learned no words.")
         words_SC = load_text_encoder(model.config.text).encode(list(texts)).clone()
         words_SC = F.normalize(model.project(words_SC).float(), dim=-1)
         patches_BNC = F.normalize(model.encode(frames_B1HWD).float(), dim=-1)
@@ -102,30 +120,43 @@ class Trained:
         return nearest_BSK.mean(dim=-1)
 
 
-def load_trained(path: Path) -> Trained:
-    """Read the weights file that a run exported.
+def load_trained(folder: Path) -> Trained:
+    """Read what a run exported into its folder.
 
     Raises:
-        UnknownWeights: no such file, or not one of ours.
-        IncompatibleWeights: it holds something else, or tensors do not fit.
+        UnknownWeights: there is nothing.
+        IncompatibleWeights: it is something else, or tensors do not fit.
     """
+    model, objective = _grounding(folder / GROUNDING), _objective(folder / ENCODER)
+    if objective is not None:
+        return Trained(objective.vision, objective.data.frame, model, objective)
+    if model is not None:
+        return Trained(model.vision, model.config.frame, model)
+    raise UnknownWeights(f"{folder} holds no trained weights.", hint="Give the --output folder of simcrop-train run.")
+
+
+def _grounding(path: Path) -> GroundingModel | None:
+    if not path.is_file():
+        return None
     tensors, metadata = load_weights(path)
-    config = metadata.config
-    if isinstance(config, ModelConfig):
-        model = GroundingModel(config)
-        model.load_flat_state_dict({key: t.float() for key, t in tensors.items() if key not in _SENTENCES})
-        return Trained(metadata.provenance.recipe or "grounding", model.vision, config.frame, grounding=model.eval())
-    if not isinstance(config, EncoderConfig):
+    assert isinstance(metadata.config, ModelConfig), "a file of this name"
+    model = GroundingModel(metadata.config)
+    model.load_flat_state_dict({key: t.float() for key, t in tensors.items() if key not in _SENTENCES})
+    return model.eval()
+
+
+def _objective(path: Path) -> PairObjective | None:
+    if not path.is_file():
+        return None
+    tensors, metadata = load_weights(path)
+    if not isinstance(metadata.config, EncoderConfig):
         raise IncompatibleWeights(
             f"{path} holds weights of the kind {metadata.kind}.", hint="Give what simcrop-train run exported."
         )
-    recipe = recipe_of(config.recipe)
+    recipe = recipe_of(metadata.config.recipe)
     method = METHODS[recipe.objective].objective
     assert method is not None
-    objective = method(recipe.pretraining(), PairData(config.frame, _Nothing()), recipe.method, recipe.seed)
-    own = {key.removeprefix("vision."): key for key in objective.module.state_dict()}
-    load_exactly(
-        objective.module, {own.get(key, key): t.float() for key, t in tensors.items()}, optional={"vision.pos_embed"}
-    )
+    objective = method(recipe.pretraining(), PairData(metadata.config.frame, _Nothing()), recipe.method, recipe.seed)
+    objective.load_flat_state_dict({key: t.float() for key, t in tensors.items()})
     objective.module.eval()
-    return Trained(config.method, objective.vision, config.frame, objective=objective)
+    return objective

@@ -170,10 +170,6 @@ class Mg3d(Mae3d):
             ),
         }  # fmt: skip
 
-    def flat_state_dict(self) -> dict[str, Tensor]:
-        """See `PairObjective`; the text encoder, which nothing changed, is not among them."""
-        return {k: t for k, t in super().flat_state_dict().items() if not k.startswith("text_encoder.")}
-
     def _read(self, batch: Pairs) -> Reading:
         assert isinstance(batch, SentencePairs)
         return self.network.read(self.frames(batch), batch.words_BT, batch.attended_BT, batch.belongs_BST)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from simcrop_core.imaging.frame_config import FrameConfig
 from simcrop_core.models.config import PretrainingConfig
 from simcrop_core.models.masking import keep_indices, visible_count
+from simcrop_core.models.state import load_exactly
 from simcrop_core.models.vit import VisionTransformer
 from simcrop_core.text.bert import Bert
 from simcrop_core.text.encoder import load_bert
@@ -27,6 +28,7 @@ from simcrop_training.engine.objective import Contrast, Rows, View
 from simcrop_training.objectives.masked_reports import ReportMasker
 
 _PADDING = -1
+_VISION = "vision."
 # What random numbers are for; a source uses 0, a method numbers from 10.
 _HIDDEN_PATCHES, _CHOSEN_SENTENCES, _HIDDEN_WORDS = 1, 2, 3
 
@@ -193,8 +195,23 @@ class PairObjective(ABC):
         return frames_B1HWD.to(weight.dtype)
 
     def flat_state_dict(self) -> dict[str, Tensor]:
-        """The tensors by the names they have in a weights file: the image encoder's at the root, for all methods."""
-        return {key.removeprefix("vision."): tensor for key, tensor in self.module.state_dict().items()}
+        """What was learned by the names it has in a weights file: the image encoder's at the root, for all methods.
+
+        What is frozen, such as a text encoder, comes from where it came from.
+        """
+        frozen = {name for name, parameter in self.module.named_parameters() if not parameter.requires_grad}
+        tensors = self.module.state_dict()
+        return {key.removeprefix(_VISION): tensor for key, tensor in tensors.items() if key not in frozen}
+
+    def load_flat_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take what `flat_state_dict` gave; the position table may be missing, for it follows from the configuration.
+
+        Raises:
+            IncompatibleWeights: a key is missing or unexpected, or a shape disagrees; nothing was taken.
+        """
+        own = {key.removeprefix(_VISION): key for key in self.module.state_dict()}
+        kept = {key for name, key in own.items() if name not in self.flat_state_dict()} | {f"{_VISION}pos_embed"}
+        load_exactly(self.module, {own.get(key, key): tensor for key, tensor in state.items()}, optional=kept)
 
     def measure(self) -> dict[str, float]:
         """The losses on held-out scans."""
