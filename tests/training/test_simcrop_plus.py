@@ -163,7 +163,7 @@ def test_evidence_between_studies_is_that_of_the_plain_form():
     terms, weights = [], []
     for b, s, others in against:
         word = network.text_projection(shown.sentences_BSC[b, s])
-        place = b * 3 + s
+        place = b * shown.sentences_BSC.shape[1] + s
         of = batch.rivals.of_F2[batch.claims.asserted_F.tolist().index(place)]
         rivals = network.text_projection(batch.rivals.embeddings_BRC.double()).flatten(0, 1)[of[of >= 0]]
         own = _score(word, patches_BNC[b]) / 0.07

@@ -18,9 +18,13 @@ from simcrop_core.models.masking import mask_report, words_of
 T = TypeVar("T")
 
 
+# Reports are padded to a multiple of so many word pieces.
+_LENGTHS = 32
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskedReports:
-    """Reports side by side, padded to the longest.
+    """Reports side by side, padded to a multiple of 32 pieces, or the most there may be.
 
     Attributes:
         words_BT: their word pieces.
@@ -70,7 +74,8 @@ class ReportMasker:
             noises: (at least `longest`,) of each; decides which words are hidden, whatever else is in the batch.
         """
         cut = [self.pieces(*report) for report in reports]
-        width = max(len(ids) for ids, _ in cut)
+        # Few different lengths: a CPU keeps kernels for every one it has seen, a compiler compiles again.
+        width = min(-(-max(len(ids) for ids, _ in cut) // _LENGTHS) * _LENGTHS, self._longest)
         ids_BT = torch.full((len(cut), width), self._pad)
         continues_BT = torch.zeros(len(cut), width, dtype=torch.bool)
         special_BT = torch.ones(len(cut), width, dtype=torch.bool)

@@ -28,6 +28,8 @@ from simcrop_training.engine.objective import Contrast, Rows, View
 from simcrop_training.objectives.masked_reports import ReportMasker
 
 _PADDING = -1
+# Sentences are padded to a multiple of so many (see `masked_reports`).
+_WIDTHS = 8
 _VISION = "vision."
 # What random numbers are for; a source uses 0, a method numbers from 10.
 _HIDDEN_PATCHES, _CHOSEN_SENTENCES, _HIDDEN_WORDS = 1, 2, 3
@@ -241,7 +243,7 @@ class PairObjective(ABC):
 
     def _sentences(self, pairs: Sequence[Pair], ordinals: range) -> tuple[Tensor, Tensor]:
         chosen = [self._chosen(pair, ordinal) for pair, ordinal in zip(pairs, ordinals, strict=True)]
-        widest = max(1, *map(len, chosen))
+        widest = min(-(-max(1, *map(len, chosen)) // _WIDTHS) * _WIDTHS, self._settings.sentences)
         embeddings_BSC = torch.zeros(len(pairs), widest, self.config.text.dim)
         identities_BS = torch.full((len(pairs), widest), _PADDING)
         numbers: dict[str, int] = {}
