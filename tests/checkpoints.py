@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simcrop_core.models.config import SegmentationConfig, VisionConfig, segmentation_window
+from simcrop_core.models.config import SegmentationConfig, VisionConfig
+from simcrop_core.models.presets import segmentation_window
 from simcrop_core.models.unetr import UNETR
 
 DIM = 192

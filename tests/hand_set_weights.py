@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from simcrop_core.imaging.heatmap import ColourScale
-from simcrop_core.models.config import PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.grounding import GroundingModel
+from simcrop_core.models.presets import PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.models.weights import Provenance, Thresholds, WeightsMetadata, save_weights
 

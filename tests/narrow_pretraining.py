@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from simcrop_core.models.config import PRETRAINING_PRESETS, ReportDecoderConfig, TextConfig
+from simcrop_core.models.config import ReportDecoderConfig, TextConfig
+from simcrop_core.models.presets import PRETRAINING_PRESETS
 
 NARROW = replace(
     PRETRAINING_PRESETS["tiny"],

@@ -24,8 +24,8 @@ from simcrop_core.inference.features import PatchFeatures, encode_frame
 from simcrop_core.inference.grounding import ground
 from simcrop_core.inference.segmentation import segment_volume
 from simcrop_core.inference.session import Session
-from simcrop_core.models.config import PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.grounding import GroundingModel
+from simcrop_core.models.presets import PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.progress import Job
 from simcrop_core.text.bert import Bert, BertConfig

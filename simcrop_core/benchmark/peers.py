@@ -26,7 +26,7 @@ from simcrop_core.benchmark.clock import growth_mb, median_seconds, seconds
 from simcrop_core.imaging.frame import frame_volume
 from simcrop_core.imaging.frame_config import FrameConfig
 from simcrop_core.imaging.read import read_volume
-from simcrop_core.models.config import PRESETS, SEGMENTATION_PRESETS
+from simcrop_core.models.presets import PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.models.vit import PatchEmbedding, VisionTransformer
 

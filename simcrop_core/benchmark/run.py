@@ -19,11 +19,12 @@ import psutil
 import torch
 
 import simcrop_core
+from simcrop_core.benchmark.result import BenchResult, ModelTimes, Percentiles
 from simcrop_core.benchmark.scan import write_scan
 from simcrop_core.errors import SimCroPError
 from simcrop_core.inference.device import compute_dtype, resolve_device
 from simcrop_core.progress import Job
-from simcrop_core.results import BenchResult, DeviceName, ModelTimes, Percentiles
+from simcrop_core.results import DeviceName
 
 PARTS = ("small", "base", "peers")
 _POLL_S = 0.02

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from simcrop_core.benchmark.result import BenchResult
 from simcrop_core.cli.console import out, say_json, shown_progress
 from simcrop_core.cli.options import Flag
-from simcrop_core.results import BenchResult, DeviceName, as_json
+from simcrop_core.results import DeviceName, as_json
 
 
 @dataclass(frozen=True, slots=True)

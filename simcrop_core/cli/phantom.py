@@ -13,8 +13,9 @@ from tyro.conf import Positional, arg
 from simcrop_core.cli.console import out, say_json, shown_progress
 from simcrop_core.cli.options import Flag, whole_number
 from simcrop_core.phantom.layouts.settings import LayoutName, Settings
+from simcrop_core.phantom.result import PhantomResult
 from simcrop_core.phantom.truth import Size, Style
-from simcrop_core.results import PhantomResult, as_json
+from simcrop_core.results import as_json
 
 
 @dataclass(frozen=True, slots=True)

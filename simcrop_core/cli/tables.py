@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from simcrop_core.cli.console import out
+from simcrop_core.demo.result import DemoResult
 from simcrop_core.export.wording import NOT_A_DIAGNOSIS
 from simcrop_core.results import (
-    DemoResult,
     Evidence,
     FindingsResult,
     GroundResult,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from simcrop_core.demo.case import DemoCase, real_case, synthetic_case
 from simcrop_core.demo.measure import dice, distance_mm
+from simcrop_core.demo.result import DemoPeak, DemoResult
 from simcrop_core.errors import DownloadFailed
 from simcrop_core.export.folder import write_grounding
 from simcrop_core.export.nifti import write_labelmap
@@ -16,7 +17,7 @@ from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.segmentation import Labelmap
 from simcrop_core.inference.session import Session
 from simcrop_core.progress import Job
-from simcrop_core.results import DemoPeak, DemoResult, DeviceName, SentenceResult
+from simcrop_core.results import DeviceName, SentenceResult
 from simcrop_core.text.report import parse_sentence
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from simcrop_core.cli.weights import WeightsImport, WeightsList, WeightsVerify
 from simcrop_core.errors import UnknownWeights
 from simcrop_core.models.checksum import sentences_sha256
-from simcrop_core.models.config import SEGMENTATION_PRESETS
+from simcrop_core.models.presets import SEGMENTATION_PRESETS
 from simcrop_core.models.registry import resolve_weights, weights_home
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.models.weights import Provenance, WeightsMetadata, save_weights, sha256_of
@@ -101,8 +101,8 @@ def test_verify_exits_with_1_and_says_which_check_failed(checkpoint, capsys):
 
 
 def test_verify_compares_with_the_reference_sentences_of_this_version(tmp_path, capsys):
-    from simcrop_core.models.config import PRESETS
     from simcrop_core.models.grounding import GroundingModel
+    from simcrop_core.models.presets import PRESETS
 
     model = GroundingModel(PRESETS["tiny"])
     tensors = model.flat_state_dict() | {"reference.embeddings": torch.zeros(500, model.width, dtype=torch.float16)}

@@ -13,19 +13,18 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from simcrop_core import results
+from simcrop_core.benchmark import result as bench_result
+from simcrop_core.benchmark.result import BenchResult, ModelTimes, Percentiles
+from simcrop_core.demo import result as demo_result
+from simcrop_core.demo.result import DemoPeak, DemoResult
 from simcrop_core.errors import CannotWrite
 from simcrop_core.export.json import write_json
+from simcrop_core.phantom import result as phantom_result
+from simcrop_core.phantom.result import PhantomResult, PhantomScan
 from simcrop_core.results import (
-    BenchResult,
-    DemoPeak,
-    DemoResult,
     FindingsResult,
     GroundResult,
     InfoResult,
-    ModelTimes,
-    Percentiles,
-    PhantomResult,
-    PhantomScan,
     SegmentResult,
     as_json,
 )
@@ -36,6 +35,9 @@ RESULTS = {
     "bench": BenchResult, "demo": DemoResult,
     "phantom": PhantomResult,
 }  # fmt: skip
+
+
+ROOMS = (results, bench_result, demo_result, phantom_result)
 
 
 def schema_of(name):
@@ -112,7 +114,7 @@ def test_a_schema_has_the_fields_and_values_of_the_types(name):
     document = schema_of(name)
     seen = {RESULTS[name].__name__: document, **document.get("$defs", {})}
     for type_name, schema in seen.items():
-        kind = getattr(results, type_name)
+        kind = next(vars(room)[type_name] for room in ROOMS if type_name in vars(room))
         hints = typing.get_type_hints(kind)
         assert set(schema["properties"]) == set(schema["required"]) == set(hints)
         for field, hint in hints.items():

@@ -14,7 +14,7 @@ from simcrop_core.imaging.frame_config import FrameConfig
 from simcrop_core.imaging.lattice import index_in
 from simcrop_core.imaging.lungs import estimate_lungs
 from simcrop_core.imaging.volume import Volume
-from simcrop_core.models.config import PRESETS
+from simcrop_core.models.presets import PRESETS
 
 FRAME = FrameConfig()
 COARSE = PRESETS["tiny"].frame

@@ -17,8 +17,8 @@ from simcrop_core.imaging.resample import resample_box
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.features import encode_frame
 from simcrop_core.inference.session import Session
-from simcrop_core.models.config import PRESETS
 from simcrop_core.models.grounding import GroundingModel
+from simcrop_core.models.presets import PRESETS
 from simcrop_core.progress import Job
 from simcrop_core.text.report import parse_sentence
 

@@ -14,7 +14,7 @@ from chests import affine_of
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.device import prepared
 from simcrop_core.inference.segmentation import segment_volume
-from simcrop_core.models.config import SEGMENTATION_PRESETS
+from simcrop_core.models.presets import SEGMENTATION_PRESETS
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.progress import Job
 

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from simcrop_core.errors import IncompatibleWeights
-from simcrop_core.models.config import PRESETS, ModelConfig, TextConfig
+from simcrop_core.models.config import ModelConfig, TextConfig
 from simcrop_core.models.grounding import GroundingModel
+from simcrop_core.models.presets import PRESETS
 
 TINY = PRESETS["tiny"]
 WIDE_TEXT = TextConfig(encoder="minilm", dim=48)

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from simcrop_core.models.config import PRETRAINING_PRESETS, ImageDecoderConfig
+from simcrop_core.models.config import ImageDecoderConfig
 from simcrop_core.models.image_decoder import ImageDecoder, placed
 from simcrop_core.models.masking import keep_indices, masked_patches
+from simcrop_core.models.presets import PRETRAINING_PRESETS
 from simcrop_core.models.vit import take_tokens
 
 TINY = PRETRAINING_PRESETS["tiny"]

@@ -11,10 +11,10 @@ from checkpoints import encoder_state, mae_state, released_unetr
 from safetensors.torch import save_file
 
 from simcrop_core.errors import Cancelled, CannotWrite, IncompatibleWeights, UnknownWeights
-from simcrop_core.models.config import PRESETS
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.importers.install import import_weights
 from simcrop_core.models.manifest import checksums_of, read_manifest
+from simcrop_core.models.presets import PRESETS
 from simcrop_core.models.registry import list_weights, resolve_weights, weights_home
 from simcrop_core.models.weights import (
     Provenance,

@@ -11,9 +11,10 @@ from narrow_pretraining import NARROW
 from transformers import BertConfig, BertModel
 
 from simcrop_core.errors import IncompatibleWeights
-from simcrop_core.models.config import PRESETS, TextConfig
+from simcrop_core.models.config import TextConfig
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.masking import keep_indices, mask_report, visible_count, words_of
+from simcrop_core.models.presets import PRESETS
 from simcrop_core.models.simcrop import PretrainingBatch, SimCroP
 
 TINY = NARROW

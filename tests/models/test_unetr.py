@@ -12,7 +12,8 @@ import torch
 from golden import parity_weights
 
 from simcrop_core.errors import IncompatibleWeights
-from simcrop_core.models.config import SEGMENTATION_PRESETS, SegmentationConfig, VisionConfig, segmentation_window
+from simcrop_core.models.config import SegmentationConfig, VisionConfig
+from simcrop_core.models.presets import SEGMENTATION_PRESETS, segmentation_window
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.models.vit import VisionTransformer
 

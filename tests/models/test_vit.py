@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from golden import parity_weights
 
-from simcrop_core.models.config import PRESETS, VisionConfig
+from simcrop_core.models.config import VisionConfig
+from simcrop_core.models.presets import PRESETS
 from simcrop_core.models.vit import PatchEmbedding, VisionTransformer
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from simcrop_core.errors import CannotWrite, IncompatibleWeights, UnknownWeights
 from simcrop_core.imaging.heatmap import ColourScale
 from simcrop_core.models.checksum import sentences_sha256, sha256_of
-from simcrop_core.models.config import PRESETS, SEGMENTATION_PRESETS
+from simcrop_core.models.presets import PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.weights import (
     Provenance,
     Thresholds,

@@ -9,9 +9,10 @@ import torch
 
 from simcrop_core.errors import IncompatibleWeights, TaskNotSupported
 from simcrop_core.models.checksum import sentences_sha256
-from simcrop_core.models.config import PRESETS, SEGMENTATION_PRESETS, SegmentationConfig
+from simcrop_core.models.config import SegmentationConfig
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.manifest import checksums_of, write_manifest
+from simcrop_core.models.presets import PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.registry import resolve_weights
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.models.verify import verify_weights

@@ -6,8 +6,8 @@ import pytest
 
 import simcrop_core.models.registry as registry
 from simcrop_core.errors import IncompatibleWeights, UnknownWeights
-from simcrop_core.models.config import PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.grounding import GroundingModel
+from simcrop_core.models.presets import PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.registry import is_weights_name, list_weights, resolve_weights, weights_home
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.models.weights import Provenance, WeightsMetadata, save_weights

@@ -11,7 +11,7 @@ import pytest
 import slicer
 from SimCroPSlicerLib import anatomy
 
-from simcrop_core.models.config import BTCV_LABELS, CHEST_LABELS
+from simcrop_core.models.presets import BTCV_LABELS, CHEST_LABELS
 
 LISTS = "SegmentationCategoryTypeModifier-"
 

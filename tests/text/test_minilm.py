@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from simcrop_core.models.config import PRESETS
+from simcrop_core.models.presets import PRESETS
 from simcrop_core.text.encoder import MINILM, load_text_encoder
 
 _GOLDEN = Path(__file__).parents[1] / "golden" / "minilm_original.npz"

@@ -9,7 +9,7 @@ from simcrop_training.prepare.volume import Settings
 from simcrop_training.prepare.workers import over_processes
 
 from simcrop_core.imaging.frame_config import FrameConfig
-from simcrop_core.models.config import PRETRAINING_PRESETS
+from simcrop_core.models.presets import PRETRAINING_PRESETS
 
 MINILM = PRETRAINING_PRESETS["small"].text
 one_process = partial(over_processes, workers=1)

@@ -14,8 +14,8 @@ from simcrop_training.data.sample import Sample, Truth, save_sample
 from simcrop_core.errors import SimCroPError
 from simcrop_core.inference.engine import Engine
 from simcrop_core.models.checksum import sentences_sha256
-from simcrop_core.models.config import PRESETS
 from simcrop_core.models.grounding import GroundingModel
+from simcrop_core.models.presets import PRESETS
 from simcrop_core.models.weights import REFERENCE_KEY, USUAL_KEYS, WeightsMetadata, load_weights, save_weights
 from simcrop_core.text.ct_rate import CT_RATE_LABELS
 from simcrop_core.text.reference import reference_sentences

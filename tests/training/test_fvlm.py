@@ -19,7 +19,7 @@ from simcrop_training.objectives.pairs import PairData
 from simcrop_training.recipe import read_recipe
 from tiny_run import TinySource, tiny_method
 
-from simcrop_core.models.config import PRESETS
+from simcrop_core.models.presets import PRESETS
 from simcrop_core.text.ct_rate import CT_RATE_LABELS
 
 TAU = 0.07

@@ -11,7 +11,7 @@ from simcrop_training.engine.schedule import Compute, Schedule
 from simcrop_training.methods import METHODS
 from tiny_run import losses, tiny_method
 
-from simcrop_core.models.config import PRESETS
+from simcrop_core.models.presets import PRESETS
 from simcrop_core.models.vit import VisionTransformer
 
 STEPS = 24

@@ -11,8 +11,8 @@ from simcrop_training.methods import METHODS
 from simcrop_training.objectives.masked_reports import ReportMasker
 from tiny_run import tiny_method
 
-from simcrop_core.models.config import PRETRAINING_PRESETS
 from simcrop_core.models.masking import NOT_A_TARGET
+from simcrop_core.models.presets import PRETRAINING_PRESETS
 from simcrop_core.text.encoder import load_bert
 
 REPORT = (

@@ -22,7 +22,7 @@ from simcrop_training.data.sample import load_sample, sample_paths
 from simcrop_training.data.source import SampleSource
 from simcrop_training.engine.errors import UnusableOrganTexts
 
-from simcrop_core.models.config import CHEST_LABELS
+from simcrop_core.models.presets import CHEST_LABELS
 
 GRID = (4, 4, 4)
 NAMES = ("background", "lung_lower_lobe_left", "lung_upper_lobe_right", "heart", "aorta")

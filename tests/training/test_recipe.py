@@ -11,7 +11,7 @@ from simcrop_training.objectives.simcrop_cost import sample_flops
 from simcrop_training.recipe import RECIPES, read_recipe
 from tiny_run import tiny_objective
 
-from simcrop_core.models.config import PRETRAINING_PRESETS
+from simcrop_core.models.presets import PRETRAINING_PRESETS
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
 

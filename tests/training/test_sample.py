@@ -6,7 +6,7 @@ import numpy as np
 from simcrop_training.data.augment import Augmentation, augmented
 from simcrop_training.data.sample import CELLS, load_sample, sample_paths
 
-from simcrop_core.models.config import CHEST_LABELS
+from simcrop_core.models.presets import CHEST_LABELS
 from simcrop_core.phantom.draw import draw_phantom
 
 HEART = CHEST_LABELS.index("heart")

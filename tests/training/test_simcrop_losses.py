@@ -11,8 +11,9 @@ from simcrop_training.objectives.simcrop_cost import block_flops, sample_flops
 from simcrop_training.objectives.simcrop_view import region_figures
 from tiny_run import SENTENCES, TinySource, tiny_objective
 
-from simcrop_core.models.config import PRETRAINING_PRESETS, VisionConfig
+from simcrop_core.models.config import VisionConfig
 from simcrop_core.models.losses import alignment_loss
+from simcrop_core.models.presets import PRETRAINING_PRESETS
 
 
 @pytest.fixture(scope="module")

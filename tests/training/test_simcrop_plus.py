@@ -22,7 +22,7 @@ from simcrop_training.objectives.simcrop_plus import SimCroPPlus
 from step_gradients import assert_same, gradients, gradients_in_pieces, losses_of, reached, steady
 from tiny_run import TinySource, losses, tiny_method
 
-from simcrop_core.models.config import PRESETS
+from simcrop_core.models.presets import PRESETS
 from simcrop_core.text.encoder import load_text_encoder
 
 OFF = {"across": 0.0, "instance": 0.0, "boilerplate": 0.0, "hard_negatives": 0, "label_aware": False, "softness": 0.0}

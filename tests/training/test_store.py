@@ -20,7 +20,7 @@ from simcrop_core.errors import DamagedStore, UnknownWeights, UnreadableFile
 from simcrop_core.imaging.frame import frame_volume
 from simcrop_core.imaging.frame_config import FrameConfig
 from simcrop_core.imaging.read import read_volume
-from simcrop_core.models.config import PRESETS
+from simcrop_core.models.presets import PRESETS
 from simcrop_core.text.encoder import load_text_encoder
 from simcrop_core.text.sentences import split_sentences
 

@@ -27,7 +27,8 @@ from simcrop_training.objectives.pairs import PairData, PairObjective, PairSetti
 from simcrop_training.objectives.simcrop import SimCroPPretraining
 from torch import Tensor
 
-from simcrop_core.models.config import PRESETS, PRETRAINING_PRESETS, TextConfig
+from simcrop_core.models.config import TextConfig
+from simcrop_core.models.presets import PRESETS, PRETRAINING_PRESETS
 
 STUDIES = (1, 2, 2, 1, 3)
 SENTENCES = (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from simcrop_core.models.config import PRESETS, PRETRAINING_PRESETS
+from simcrop_core.models.presets import PRESETS, PRETRAINING_PRESETS
 from simcrop_core.text.encoder import load_text_encoder
 from simcrop_core.text.reference import reference_sentences
 from simcrop_training.data.source import Pair, draws, evenly_spread

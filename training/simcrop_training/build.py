@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from simcrop_core.models.config import PRESETS, SEGMENTATION_PRESETS
+from simcrop_core.models.presets import PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.state import load_exactly
 from simcrop_core.models.weights_file import load_tensors
 from simcrop_core.text.encoder import load_text_encoder

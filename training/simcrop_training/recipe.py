@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import yaml
 
-from simcrop_core.models.config import PRETRAINING_PRESETS, PretrainingConfig
+from simcrop_core.models.config import PretrainingConfig
+from simcrop_core.models.presets import PRETRAINING_PRESETS
 from simcrop_training.data.augment import Augmentation
 from simcrop_training.data.store_source import CropSettings
 from simcrop_training.engine.errors import UnusableRecipe

@@ -7,10 +7,11 @@ import dataclasses
 from torch import Tensor
 
 from simcrop_core.errors import IncompatibleWeights
-from simcrop_core.models.config import BTCV_LABELS, SegmentationConfig, VisionConfig, segmentation_window
+from simcrop_core.models.config import SegmentationConfig, VisionConfig
 from simcrop_core.models.importers.checkpoint import Checkpoint
 from simcrop_core.models.importers.encoder_keys import cubic_grid, encoder_size
 from simcrop_core.models.importers.report import ImportedModel, fit, provenance_of, report_of, shapes_of
+from simcrop_core.models.presets import BTCV_LABELS, segmentation_window
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.models.weights_metadata import WeightsMetadata
 

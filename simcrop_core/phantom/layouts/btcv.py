@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcrop_core.export.nifti import write_labelmap, write_volume
-from simcrop_core.models.config import BTCV_LABELS
+from simcrop_core.models.presets import BTCV_LABELS
 from simcrop_core.phantom.layouts.layout import Written
 from simcrop_core.phantom.layouts.orientation import oriented
 from simcrop_core.phantom.layouts.record import ScanRecord

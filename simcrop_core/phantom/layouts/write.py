@@ -16,10 +16,10 @@ from simcrop_core.phantom.layouts.orientation import oriented
 from simcrop_core.phantom.layouts.record import TRUTH_FOLDER, ScanRecord, read_records, write_record
 from simcrop_core.phantom.layouts.settings import SETTINGS_FILE, Settings, claim_folder
 from simcrop_core.phantom.layouts.truth_files import write_truth
+from simcrop_core.phantom.result import PhantomResult, PhantomScan
 from simcrop_core.phantom.truth import Phantom
 from simcrop_core.processes import over_processes
 from simcrop_core.progress import Job
-from simcrop_core.results import PhantomResult, PhantomScan
 from simcrop_core.text.ct_rate import CT_RATE_LABELS
 
 STAGE = "Drawing phantoms"

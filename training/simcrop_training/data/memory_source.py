@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from simcrop_core.models.config import CHEST_LABELS
+from simcrop_core.models.presets import CHEST_LABELS
 from simcrop_core.text.sentences import split_sentences
 from simcrop_training.data.organs import Organs, coarse_labels
 from simcrop_training.data.sample import Sample, load_sample

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from simcrop_core.models.config import CHEST_LABELS
+from simcrop_core.models.presets import CHEST_LABELS
 from simcrop_core.text.sentences import split_sentences
 from simcrop_training.data.augment import Augmentation, augmented
 from simcrop_training.data.organs import Organs, organs_of_marks

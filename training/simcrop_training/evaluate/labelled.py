@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from simcrop_core.models.config import CHEST_LABELS
+from simcrop_core.models.presets import CHEST_LABELS
 from simcrop_core.phantom.truth import KIND_LABELS
 from simcrop_core.text.ct_rate import CT_RATE_LABELS
 from simcrop_training.data.memory_source import coarse_image

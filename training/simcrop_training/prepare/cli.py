@@ -18,7 +18,7 @@ from tyro.conf import Positional
 
 from simcrop_core.cli.console import exit_code, out, say_json, say_warnings, shown_progress
 from simcrop_core.cli.options import Flag, whole_number
-from simcrop_core.models.config import PRETRAINING_PRESETS
+from simcrop_core.models.presets import PRETRAINING_PRESETS
 from simcrop_core.results import as_json
 from simcrop_training.prepare.report import PrepareReport, ScanNote
 
