@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
-from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, Generic, TypeVar
 
@@ -72,7 +71,7 @@ class _Worker(Generic[Item]):
     """A process, this end of its pipe, and what it works on."""
 
     process: SpawnProcess
-    pipe: Connection
+    pipe: Any  # a connection, whose type differs between systems
     item: Item | None = None
 
     @classmethod
@@ -94,7 +93,7 @@ class _Worker(Generic[Item]):
                 self.pipe.send(item)
 
     def has_news(self) -> bool:
-        return self.pipe.poll() or not self.process.is_alive()
+        return bool(self.pipe.poll()) or not self.process.is_alive()
 
     def result(self, under_way: Sequence[str]) -> Any:
         try:
@@ -113,7 +112,7 @@ class _Worker(Generic[Item]):
         return result
 
 
-def _work(task: Callable[[Any], Any], pipe: Connection) -> None:
+def _work(task: Callable[[Any], Any], pipe: Any) -> None:
     """What a worker does until its pipe is closed. Interrupts are the parent's to hear."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
