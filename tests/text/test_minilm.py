@@ -50,7 +50,7 @@ def test_the_packaged_tower_needs_neither_transformers_nor_the_hub():
     """Importing transformers costs seconds, before the first sentence."""
     code = (
         "import sys; from simcrop_core.text.encoder import load_text_encoder;"
-        "from simcrop_core.models.config import PRESETS; load_text_encoder(PRESETS['small'].text).encode(['Cyst.']);"
+        "from simcrop_core.models.presets import PRESETS; load_text_encoder(PRESETS['small'].text).encode(['Cyst.']);"
         "print([name for name in ('transformers', 'sympy') if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
