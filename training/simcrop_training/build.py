@@ -65,7 +65,10 @@ def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path |
         rows = {text: row.numpy() for text, row in embeddings.items()}
         source: Source = SampleSource(synthetic, rows, recipe.augmentation, recipe.seed)
         if recipe.in_memory:
-            source = MemorySource(synthetic, rows, config.vision.image, recipe.crop.shift_hu, recipe.seed)
+            places = getattr(recipe.method, "supervision", 0.0) > 0
+            source = MemorySource(
+                synthetic, rows, config.vision.image, recipe.crop.shift_hu, recipe.seed, places=places
+            )
         pairs = PairData(config.frame, source, held_out, embeddings=rows, top_k=config.top_k)
         return _started_from(_on_pairs(recipe, pairs), encoder)
     return Grounding(

@@ -19,6 +19,7 @@ from rich.markup import escape
 
 from simcrop_core.cli.console import out, say_error
 from simcrop_core.errors import SimCroPError
+from simcrop_core.models.presets import PRETRAINING_PRESETS
 from simcrop_core.phantom.truth import Style
 from simcrop_training.build import in_steps, objective_of
 from simcrop_training.calibrate import calibrate
@@ -171,12 +172,21 @@ class Bench:
     """Steps of each, in turn; medians count."""
     profile: bool = False
     """Print where the time goes instead."""
+    memory: bool = False
+    """Count what `batch` frames computed at once keep in memory instead."""
 
     def run(self) -> int:
         """Time and say."""
         # Only this command needs the profiler.
         from simcrop_training.bench import profiles, step_times
 
+        if self.memory:
+            from simcrop_training.memory import step_memory
+
+            config = PRETRAINING_PRESETS[self.preset]
+            counted = step_memory(config, micro_batch=self.batch, report_tokens=512, sentences=48)
+            _log.info("%s", json.dumps({**dataclasses.asdict(counted), "total": counted.total}))
+            return 0
         if self.profile:
             for name, table in zip(("plain", "ours"), profiles(self.preset, batch=self.batch), strict=True):
                 _log.info("%s\n%s", name, table)

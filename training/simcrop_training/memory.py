@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from simcrop_core.models.simcrop import PretrainingBatch, SimCroP
 from simcrop_core.text.bert import Bert, BertConfig
 from simcrop_training.objectives.simcrop import TokenStates
 
-# BERT-base, as CXR-BERT is.
+# BERT-base, as CXR-BERT is, but for its width.
 _BERT = BertConfig(
     vocabulary=30522, positions=512, dim=768, depth=12, heads=12, mlp_dim=3072, norm_eps=1e-12, segments=2
 )
@@ -47,12 +48,13 @@ def step_memory(config: PretrainingConfig, *, micro_batch: int, report_tokens: i
     """Count by running the forward pass of one micro-batch of noise on the CPU.
 
     Args:
-        config: of the network; its text encoder is taken to be as large as CXR-BERT.
+        config: of the network; its text encoder is taken to be BERT-base, as wide as `config.report_dim`.
         micro_batch: frames computed at once.
         report_tokens: word pieces of every report.
         sentences: of every report.
     """
-    bert = Bert(_BERT)
+    width = config.report_dim
+    bert = Bert(dataclasses.replace(_BERT, dim=width, mlp_dim=4 * width))
     for parameter in bert.parameters():
         nn.init.normal_(parameter, std=0.02)
     network = SimCroP(config, TokenStates(bert))

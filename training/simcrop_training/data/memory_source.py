@@ -34,6 +34,7 @@ class MemorySource:
         shape: voxels of the network's frame along x, y, z, dividing those of a stored sample.
         shift_hu: largest shift of all intensities.
         seed: of order and shifts.
+        places: whether to keep where sentences are, which takes more room than the frames.
     """
 
     def __init__(
@@ -43,7 +44,10 @@ class MemorySource:
         shape: tuple[int, int, int],
         shift_hu: float,
         seed: int,
+        *,
+        places: bool = False,
     ) -> None:
+        self._places = places
         self._shape, self._shift_hu, self._seed, self._embeddings = shape, shift_hu, seed, embeddings
         self._kept = [self._pair(sample) for sample in map(load_sample, paths) if sample.report]
         self.pairs = len(self._kept)
@@ -66,4 +70,4 @@ class MemorySource:
         rows = np.stack([self._embeddings[sentence] for sentence in sentences])
         image = coarse_image(sample.image, self._shape)
         organs = Organs.whole(coarse_labels(sample.labels, self._shape), CHEST_LABELS) if sample.known else None
-        return Pair(image, sentences, rows, sample.report, truths=sample.truths, organs=organs)
+        return Pair(image, sentences, rows, sample.report, truths=sample.truths if self._places else (), organs=organs)
