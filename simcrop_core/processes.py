@@ -93,7 +93,10 @@ class _Worker(Generic[Item]):
                 self.pipe.send(item)
 
     def has_news(self) -> bool:
-        return bool(self.pipe.poll()) or not self.process.is_alive()
+        try:
+            return bool(self.pipe.poll()) or not self.process.is_alive()
+        except OSError:  # Windows says so where a pipe is broken
+            return True
 
     def result(self, under_way: Sequence[str]) -> Any:
         try:

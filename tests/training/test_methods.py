@@ -8,7 +8,9 @@ import pytest
 import torch
 from simcrop_training.engine.loop import Loop
 from simcrop_training.engine.schedule import Compute, Schedule
+from simcrop_training.evaluate.trained import NothingToRead
 from simcrop_training.methods import METHODS
+from simcrop_training.objectives.pairs import PairData
 from tiny_run import losses, tiny_method
 
 from simcrop_core.models.presets import PRESETS
@@ -40,6 +42,17 @@ def test_the_encoder_has_its_canonical_keys(name):
     tensors = tiny_method(name).flat_state_dict()
     own = VisionTransformer(PRESETS["tiny"].vision).state_dict()
     assert {key: tensors[key].shape for key in own} == {key: tensor.shape for key, tensor in own.items()}
+
+
+@pytest.mark.parametrize("name", ON_PAIRS)
+def test_what_is_exported_can_be_loaded_where_there_is_nothing_to_learn_from(name):
+    """Without the position tables, which a weights file leaves out."""
+    learned, fresh = tiny_method(name), tiny_method(name, seed=4)
+    kept = {k: t for k, t in learned.flat_state_dict().items() if not k.endswith("pos_embed")}
+    empty = PairData(learned.data.frame, NothingToRead(learned.config.text.dim))
+    loaded = type(fresh)(fresh.config, empty, fresh._settings, 4)
+    loaded.load_flat_state_dict(kept)
+    assert all(tensor.equal(kept[key]) for key, tensor in loaded.flat_state_dict().items() if key in kept)
 
 
 @pytest.mark.parametrize("name", LEARNING)

@@ -62,7 +62,7 @@ class MemorySource:
 
     def sentence_embeddings(self, limit: int) -> NDArray[np.float32]:
         """See `Source`."""
-        texts = sorted(self._embeddings)
+        texts = sorted({sentence for kept in self._kept for sentence in kept.sentences})
         return np.stack([self._embeddings[texts[i]] for i in evenly_spread(len(texts), limit)])
 
     def _pair(self, sample: Sample) -> Pair:

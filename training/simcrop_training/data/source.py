@@ -158,5 +158,5 @@ class SampleSource:
 
     def sentence_embeddings(self, limit: int) -> NDArray[np.float32]:
         """See `Source`."""
-        texts = sorted(self._embeddings)
+        texts = sorted({sentence for report in self.reports() for sentence in report})
         return np.stack([self._embeddings[texts[i]] for i in evenly_spread(len(texts), limit)])

@@ -34,16 +34,29 @@ GROUNDING, ENCODER = "grounding.safetensors", "encoder.safetensors"
 _SENTENCES = (REFERENCE_KEY, *USUAL_KEYS)
 
 
-class _Nothing:
-    """A source for a method that is not trained any more."""
+class NothingToRead:
+    """A source for a method that is not trained any more.
+
+    Args:
+        width: of its text tower.
+    """
 
     pairs, pair_bytes = 0, 0
 
+    def __init__(self, width: int) -> None:
+        self._width = width
+
     def pair(self, ordinal: int) -> Pair:
+        """None.
+
+        Raises:
+            IndexError: always.
+        """
         raise IndexError(ordinal)
 
-    def sentence_embeddings(self, limit: int) -> NDArray[np.float32]:
-        return np.zeros((0, limit), np.float32)
+    def sentence_embeddings(self, _limit: int, /) -> NDArray[np.float32]:
+        """(0, C)."""
+        return np.zeros((0, self._width), np.float32)
 
 
 @runtime_checkable
@@ -156,7 +169,12 @@ def _objective(path: Path) -> PairObjective | None:
     recipe = recipe_of(metadata.config.recipe)
     method = METHODS[recipe.objective].objective
     assert method is not None
-    objective = method(recipe.pretraining(), PairData(metadata.config.frame, _Nothing()), recipe.method, recipe.seed)
+    objective = method(
+        recipe.pretraining(),
+        PairData(metadata.config.frame, NothingToRead(recipe.pretraining().text.dim)),
+        recipe.method,
+        recipe.seed,
+    )
     objective.load_flat_state_dict({key: t.float() for key, t in tensors.items()})
     objective.module.eval()
     return objective

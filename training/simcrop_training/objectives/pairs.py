@@ -24,6 +24,7 @@ from simcrop_core.text.bert import Bert
 from simcrop_core.text.encoder import load_bert
 from simcrop_training.data.frames import frames_of
 from simcrop_training.data.source import Pair, Source, draws
+from simcrop_training.engine.loader import moved
 from simcrop_training.engine.objective import Contrast, Rows, View
 from simcrop_training.objectives.masked_reports import ReportMasker
 
@@ -190,8 +191,18 @@ class PairObjective(ABC):
             torch.tensor([number_of(pair.findings + "\n" + pair.impression) for pair in pairs]),
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.vision.patch_embed.proj.weight.device
+
+    def placed(self, batch: Pairs) -> Pairs:
+        """A micro-batch where the network is, for what the loop does not bring there."""
+        placed: Pairs = moved(batch, self.device)
+        return placed
+
     def frames(self, batch: Pairs) -> Tensor:
-        """(B, 1, H, W, D) intensities of −1…1 on the network's device and in its type."""
+        """(B, 1, H, W, D) intensities of −1…1 in the network's type."""
         weight = self.vision.patch_embed.proj.weight
         frames_B1HWD = frames_of(batch.images_BHWD, self.data.frame.hu_window, self.config.vision.image)
         return frames_B1HWD.to(weight.dtype)
@@ -206,13 +217,14 @@ class PairObjective(ABC):
         return {key.removeprefix(_VISION): tensor for key, tensor in tensors.items() if key not in frozen}
 
     def load_flat_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take what `flat_state_dict` gave; the position table may be missing, for it follows from the configuration.
+        """Take what `flat_state_dict` gave; position tables may be missing, for they follow from the configuration.
 
         Raises:
             IncompatibleWeights: a key is missing or unexpected, or a shape disagrees; nothing was taken.
         """
         own = {key.removeprefix(_VISION): key for key in self.module.state_dict()}
-        kept = {key for name, key in own.items() if name not in self.flat_state_dict()} | {f"{_VISION}pos_embed"}
+        tables = {key for key in own.values() if key.endswith("pos_embed")}
+        kept = {key for name, key in own.items() if name not in self.flat_state_dict()} | tables
         load_exactly(self.module, {own.get(key, key): tensor for key, tensor in state.items()}, optional=kept)
 
     def measure(self) -> dict[str, float]:
@@ -225,7 +237,7 @@ class PairObjective(ABC):
         rows: list[Rows] = []
         size = self._settings.micro_batch
         for first in range(0, validation.pairs - size + 1, size):
-            batch = self.assembled(validation, range(first, first + size))
+            batch = self.placed(self.assembled(validation, range(first, first + size)))
             for name, count in self.counts(batch).items():
                 counts[name] = counts.get(name, 0) + count
             for name, total in self.totals(batch).items():
@@ -234,7 +246,8 @@ class PairObjective(ABC):
                 rows.append(self.rows(batch))
         losses = {name: total / max(counts[name], 1) for name, total in sums.items()}
         if rows and isinstance(self, Contrast):
-            losses |= {name: float(loss) for name, loss in self.compared(rows).items()}
+            with torch.autocast(self.device.type, enabled=False):
+                losses |= {name: float(loss) for name, loss in self.compared(rows).items()}
         return losses
 
     def view(self) -> View | None:

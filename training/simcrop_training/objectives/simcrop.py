@@ -90,7 +90,7 @@ class SimCroPPretraining(PairObjective):
         """One frame as it is seen and filled in, the patches of one sentence, and how alike regions are."""
         source = self.data.validation or self.data.source
         size = min(self._settings.micro_batch, source.pairs)
-        return view_of(self.network, self.shown(self.assembled(source, range(size))))
+        return view_of(self.network, self.shown(self.placed(self.assembled(source, range(size)))))
 
     def grounding_model(self) -> GroundingModel:
         """What was learned, as the network behind `ground`."""

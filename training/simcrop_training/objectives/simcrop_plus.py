@@ -99,7 +99,7 @@ class SimCroPPlus(SimCroPPretraining):
         self.weights: Mapping[str, float] = {**self.weights, **{name: w for name, w in added.items() if w}}
         if settings.supervision:
             self.weights = {**self.weights, "nowhere": settings.supervision / 2}
-        if settings.supervision and not data.source.pair(0).truths:
+        if settings.supervision and data.source.pairs and not data.source.pair(0).truths:
             raise NothingToLearnFrom(
                 "Supervision of places needs scans with masks, and these have none.",
                 hint="Give folders of stored samples (--synthetic, --held-out), or set method.supervision to 0.",
