@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from simcrop_training.build import objective_of
 from simcrop_training.data.augment import Augmentation
-from simcrop_training.data.sample import sample_paths, texts_of
+from simcrop_training.data.sample import report_of, sample_paths, texts_of
 from simcrop_training.data.source import SampleSource, evenly_spread
 from simcrop_training.data.store_source import StoreSource
 from simcrop_training.methods import METHODS
@@ -16,6 +16,8 @@ from simcrop_training.objectives.pairs import number_of
 from simcrop_training.recipe import Data, Recipe
 from simcrop_training.store.store import Store
 from store_making import MINILM
+
+from simcrop_core.text.sentences import split_sentences
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +39,15 @@ def test_a_store_knows_the_sentences_of_its_splits_findings_once_each(store):
     assert len(source.sentence_embeddings(1)) == 1
 
 
-def test_samples_know_their_sentences(phantom_folder):
+def test_samples_know_the_sentences_of_their_reports_alone(phantom_folder):
+    """Not what is only asked of them, nor what held-out samples say."""
     paths = sample_paths([phantom_folder])
     texts = sorted({text for path in paths for text in texts_of(path)})
     known = {text: np.full(3, number, np.float32) for number, text in enumerate(texts)}
+    said = sorted({sentence for path in paths for sentence in split_sentences(report_of(path))})
     rows = SampleSource(paths, known, Augmentation(), 0).sentence_embeddings(len(texts) + 5)
-    assert rows[:, 0].tolist() == list(range(len(texts)))
+    assert rows[:, 0].tolist() == [texts.index(sentence) for sentence in said]
+    assert len(said) < len(texts)
 
 
 @pytest.mark.parametrize("name", ["biud", "mg3d"])
