@@ -25,7 +25,11 @@ def test_runs_on_one_two_and_three_ranks_agree_to_the_last_bit(tmp_path):
 
 
 def test_ddp_and_fsdp_agree_with_the_exact_sum_within_rounding(tmp_path):
-    plans = {"ddp": {"parallel": "ddp"}, "fsdp": {"parallel": "fsdp"}, "again": {"checkpoint_activations": True}}
+    plans = {
+        "ddp": {"parallel": "ddp"}, "fsdp": {"parallel": "fsdp"}, "again": {"checkpoint_activations": True},
+        # Looked at in the middle: what is looked at is a whole copy of what is sharded.
+        "fsdp again": {"parallel": "fsdp", "checkpoint_activations": True, "view_every": 3},
+    }  # fmt: skip
     ended(start(2, {tmp_path / name: {**options, "precision": "float64"} for name, options in plans.items()}))
     run(tmp_path / "exact", precision="float64")
     exact = losses(tmp_path / "exact")

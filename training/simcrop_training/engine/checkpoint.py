@@ -17,7 +17,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -70,19 +70,32 @@ def save_checkpoint(folder: Path, progress: Progress, module: nn.Module, optimis
     """
     final = folder / _name(progress.step)
     writing = folder / f".writing-{final.name}"
-    if ranks.first:
-        folder.mkdir(parents=True, exist_ok=True)
-        for left_over in folder.glob(".writing-*"):
-            shutil.rmtree(left_over)
-        writing.mkdir()
-    ranks.wait()
+    _on_first(ranks, lambda: _begin(writing))
     fault = _write_shards(writing, module, optimiser, ranks)
     if any(ranks.gathered(fault is not None)):
         raise OSError(f"No checkpoint was written at step {progress.step}.") from fault
+    _on_first(ranks, lambda: _seal(writing, final, progress))
+    _on_first(ranks, lambda: _clean(folder, final))
+
+
+def _on_first(ranks: Ranks, work: Callable[[], None]) -> None:
+    """Do something on the first rank; the others wait for it, and a fault of the disk is a fault of all."""
+    fault: OSError | None = None
     if ranks.first:
-        _seal(writing, final, progress)
-        _clean(folder, final)
-    ranks.wait()
+        try:
+            work()
+        except OSError as error:
+            fault = error
+    said = ranks.told(None if fault is None else str(fault))
+    if said is not None:
+        raise OSError(said) from fault
+
+
+def _begin(writing: Path) -> None:
+    writing.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in writing.parent.glob(".writing-*"):
+        shutil.rmtree(left_over)
+    writing.mkdir()
 
 
 def _write_shards(writing: Path, module: nn.Module, optimiser: Optimizer, ranks: Ranks) -> BaseException | None:
@@ -130,7 +143,9 @@ def _clean(folder: Path, newest: Path) -> None:
             shutil.rmtree(old)
 
 
-def load_latest(folder: Path, module: nn.Module, optimiser: Optimizer, ranks: Ranks) -> Progress | None:
+def load_latest(
+    folder: Path, module: nn.Module, optimiser: Optimizer, ranks: Ranks, recipe: Mapping[str, Any] | None = None
+) -> Progress | None:
     """Go on from the newest usable checkpoint; those passed over are named in the log, with the reason.
 
     Args:
@@ -138,22 +153,30 @@ def load_latest(folder: Path, module: nn.Module, optimiser: Optimizer, ranks: Ra
         module: takes the tensors; may be sharded over another number of ranks than wrote them.
         optimiser: takes its state.
         ranks: of this run.
+        recipe: of this run; checkpoints of another one are not loaded.
 
     Returns:
         How far it was, or None where there is no checkpoint.
 
     Raises:
-        UnusableCheckpoints: there are some, but none is whole.
+        UnusableCheckpoints: there are some, but none is whole, or they are of another recipe.
     """
     path = _agreed_latest(folder, ranks)
     if path is None:
         return None
+    progress, asked = progress_of(path), dict(recipe or {})
+    if progress.recipe != asked:
+        differ = sorted(k for k in progress.recipe.keys() | asked if progress.recipe.get(k) != asked.get(k))
+        raise UnusableCheckpoints(
+            f"{folder} holds another run: {', '.join(differ)} differ.",
+            hint="Give the new run a folder of its own, or the recipe that the old one had.",
+        )
     model, optim = get_state_dict(module, optimiser, options=_OPTIONS)
     state = {"module": model, "optimiser": optim}
     with _one_process_is_meant():
         load(state, storage_reader=FileSystemReader(path), no_dist=ranks.world == 1)
     set_state_dict(module, optimiser, model_state_dict=model, optim_state_dict=optim, options=_OPTIONS)
-    return progress_of(path)
+    return progress
 
 
 def _agreed_latest(folder: Path, ranks: Ranks) -> Path | None:

@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from simcrop_core.errors import CannotWrite
 from simcrop_training.engine.checkpoint import Progress, load_latest, save_checkpoint
 from simcrop_training.engine.contrast import Comparison, compare
-from simcrop_training.engine.errors import Diverged, UnusableCheckpoints
+from simcrop_training.engine.errors import Diverged
 from simcrop_training.engine.loader import Loader, moved
 from simcrop_training.engine.objective import Batch, Contrast, Objective, WholeBatches, in_pieces
 from simcrop_training.engine.ordered_sum import ordered
@@ -84,20 +84,13 @@ class Loop(Generic[Batch]):
         self.folder = output / "checkpoints"
         self._prepare()
         self.optimiser = adamw(self.objective.module, schedule)
-        found = load_latest(self.folder, self.objective.module, self.optimiser, ranks)
+        self._identity = identity or {}
+        found = load_latest(self.folder, self.objective.module, self.optimiser, ranks, self._identity)
         progress = found or Progress()
-        self.step, self.seconds, self._identity = progress.step, progress.seconds, identity or {}
+        self.step, self.seconds = progress.step, progress.seconds
         self._saved = self.step if found else -1
         self._passed_over = torch.tensor(progress.passed_over, device=ranks.device)
         self._worst = self._passed_over.clone()
-        if found and found.recipe != self._identity:
-            differ = sorted(
-                k for k in found.recipe.keys() | self._identity if found.recipe.get(k) != self._identity.get(k)
-            )
-            raise UnusableCheckpoints(
-                f"{self.folder} holds another run: {', '.join(differ)} differ.",
-                hint="Give the new run a folder of its own, or the recipe that the old one had.",
-            )
         self._measured = -1
         self._waited_s = 0.0
         self.record = Record(output, kept=ranks.first, speed=self._speed(), step=self.step, steps=schedule.steps)
@@ -150,13 +143,15 @@ class Loop(Generic[Batch]):
 
         All ranks enter, because a sharded module has to be gathered.
         """
-        if self._copy is None:
+        if self.compute.parallel != "fsdp":
             yield
             return
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         tensors = get_model_state_dict(self.objective.module, options=options)
-        if self.ranks.first:
-            self._copy.load_state_dict(tensors)
+        if self._copy is None:
+            yield
+            return
+        self._copy.load_state_dict(tensors)
         sharded, self.objective.module = self.objective.module, self._copy
         try:
             yield
@@ -171,12 +166,13 @@ class Loop(Generic[Batch]):
         module.to(self.ranks.device)
         if self.compute.deterministic:
             torch.use_deterministic_algorithms(True, warn_only=True)
+        # Before blocks are changed: the copy computes by itself, not by the blocks it was copied from.
+        self._copy = copy.deepcopy(module) if self.compute.parallel == "fsdp" and self.ranks.first else None
         for block in blocks_of(module):
             if self.compute.checkpoint_activations:
                 _recompute(block)
             if self.compute.compile:
                 block.compile()
-        self._copy = copy.deepcopy(module) if self.compute.parallel == "fsdp" else None
         self._parallel = parallel(self.compute.parallel, self.objective, self.ranks)
 
     def _agreed(self, batches: list[Batch], stop: bool, save: bool) -> tuple[dict[str, int], bool, bool]:
