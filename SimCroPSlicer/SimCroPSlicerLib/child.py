@@ -8,7 +8,7 @@ from typing import Any
 import qt
 
 from SimCroPSlicerLib.command import Command
-from SimCroPSlicerLib.runners import bytes_of
+from SimCroPSlicerLib.runners import bytes_of, let_go
 
 
 class Child:
@@ -59,11 +59,14 @@ class Child:
         if self._process is None:
             return
         self._read()
-        self._process = None
-        self._ended(int(code) if status == qt.QProcess.NormalExit else -1)
+        self._end(int(code) if status == qt.QProcess.NormalExit else -1)
 
     def _error(self, *_: Any) -> None:
         if self._process is not None and self._process.state() == qt.QProcess.NotRunning:
             self._line(str(self._process.errorString()))
-            self._process = None
-            self._ended(-1)
+            self._end(-1)
+
+    def _end(self, code: int) -> None:
+        let_go(self._process)
+        self._process = None
+        self._ended(code)

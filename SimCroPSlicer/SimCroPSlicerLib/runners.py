@@ -52,6 +52,11 @@ class TurnTimer:
             self._timer.stop()
 
 
+def let_go(sender: Any) -> None:
+    """Delete a QObject once its own signal has returned: Qt still uses a sender while its slots run."""
+    qt.QTimer.singleShot(0, lambda: sender.deleteLater())
+
+
 def bytes_of(data: Any) -> bytes:
     """A QByteArray's bytes; PythonQt gives text where Python 2 did."""
     raw = data.data()
@@ -164,6 +169,7 @@ class LocalEngine:
     def _finished(self, *_: Any) -> None:
         if self._process is not None:
             self._read_log()
+            let_go(self._process)
             self._process, self.address, self.pid = None, None, None
             self.crashed = True
             self._changed()
@@ -263,12 +269,14 @@ class RemoteEngine:
         found, self._socket = self._socket, None
         host = str(found.peerAddress().toString()).removeprefix("::ffff:")
         found.abort()
+        let_go(found)
         self.address = Address(host, self._port, self._token, self._host if self._tls else "")
         self._changed()
 
     def _error(self, *_: Any) -> None:
         if self._socket is not None:
             self.log.append(f"{self._host}:{self._port}: {self._socket.errorString()}")
+            let_go(self._socket)
             self._socket = None
             self.crashed = True
             self._changed()

@@ -10,8 +10,10 @@ import inspect
 import sys
 import types
 import typing
+import weakref
 from pathlib import Path
 
+import shiboken6
 import slicer
 import slicer.util
 from bare_slicer import BareSlicer
@@ -33,9 +35,11 @@ class _PythonQt:
 
     def __init__(self, *args):
         super().__init__(*args)
-        # shiboken treats QObject.connect as its own: only an attribute of the instance comes before it.
-        self.connect = lambda signal, slot: bool(getattr(self, signal.split("(")[0]).connect(slot)) or True
-        self.disconnect = lambda signal, slot: getattr(self, signal.split("(")[0]).disconnect(slot)
+        # shiboken treats QObject.connect as its own: only an attribute of the instance comes before it. A weak one, or
+        # no object would end before the next collection, wherever that happens.
+        me = weakref.ref(self)
+        self.connect = lambda signal, slot: bool(getattr(me(), signal.split("(")[0]).connect(slot)) or True
+        self.disconnect = lambda signal, slot: getattr(me(), signal.split("(")[0]).disconnect(slot)
 
     def className(self):
         return next(c.__name__ for c in type(self).__mro__ if c.__name__ != "_PythonQt")
@@ -90,7 +94,7 @@ class qMRMLNodeComboBox(qt.QComboBox):
     def setMRMLScene(self, scene):
         self._scene = scene
         for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent, scene.EndImportEvent):
-            scene.AddObserver(event, lambda *_: self._refresh())
+            scene.AddObserver(event, lambda *_: shiboken6.isValid(self) and self._refresh())
         self._refresh()
 
     def _refresh(self):

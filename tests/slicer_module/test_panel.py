@@ -2,164 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
-from chests import affine_of as chest_affine
-from chests import chest_hu, volume_of
 
 pytest.importorskip("PySide6", reason="needs PySide6: pip install -r requirements-slicer.lock")
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import slicer
+from panel_hand import MASS, PATIENCE_S, REPORT, Panel, evidence, foreground, paste, shot
 from PySide6 import QtCore
 from PySide6.QtTest import QTest
 from SimCroPSlicerLib import provenance, scene, segments, views
 from SimCroPSlicerLib.geometry import affine_of
-from slicer_widgets import Application, qt
-
-ROOT = Path(__file__).parents[2]
-MASS = "Spiculated solid mass in the superior segment of the left lower lobe."
-REPORT = f"{MASS} No pleural effusion. The heart is normal in size. Compared with 2019."
-# A machine that does other work too starts an engine later.
-PATIENCE_S = 90 * float(os.environ.get("SIMCROP_TEST_PATIENCE", "1"))
-
-
-def drawn(points):
-    hu = chest_hu(points)
-    hu[(((points - np.array((-70, -35, -60))) ** 2).sum(-1) < 22**2)] = 40
-    return hu
-
-
-@pytest.fixture(scope="module")
-def server():
-    """One engine for the tests that do not end it: the panel reaches it as it would a department's server."""
-    token = "the-token-of-the-tests"
-    child = subprocess.Popen(
-        [sys.executable, "-m", "simcrop_core.cli", "serve", "--port", "0", "--parent-pid", str(os.getpid())],
-        env={**os.environ, "SIMCROP_SERVE_TOKEN": token, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    ready = json.loads(child.stdout.readline())
-    yield f"http://127.0.0.1:{ready['port']}", token
-    child.kill()
-    child.wait()
-    child.stdout.close()
-
-
-def certificate(folder, name):
-    """A certificate of its own for this machine, and its key."""
-    key, pem = folder / f"{name}.key", folder / f"{name}.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"),
-            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(pem)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return key, pem
-
-
-@pytest.fixture
-def application():
-    return Application()
-
-
-@pytest.fixture
-def chest(application):
-    shape = (90, 64, 72)
-    affine = chest_affine(shape=shape, spacing=(4.0, 4.0, 4.0), signs=(-1, -1, 1), rotation=(4, -3, 6))
-    return application.add_volume(volume_of(drawn, affine, shape).voxels, affine)
-
-
-class Panel:
-    """The module's widget in a window, and a hand that uses it."""
-
-    def __init__(self, application):
-        from SimCroPSlicer import SimCroPSlicerWidget
-
-        self.application = application
-        self.window = qt.QWidget()
-        self.window.setLayout(qt.QVBoxLayout())
-        self.window.resize(470, 1250)
-        self.widget = SimCroPSlicerWidget(self.window)
-        self.widget.setup()
-        self.ui, self.panel = self.widget.ui, self.widget.panel
-        self.widget.enter()
-        self.window.show()
-        self.longest_event_s = 0.0
-
-    def events(self):
-        began = time.perf_counter()
-        self.application.qt_application.processEvents(QtCore.QEventLoop.AllEvents, 5)
-        self.longest_event_s = max(self.longest_event_s, time.perf_counter() - began)
-
-    def until(self, what, patience_s=PATIENCE_S):
-        end = time.monotonic() + patience_s
-        while not what():
-            assert time.monotonic() < end, f"waited in vain; the panel says: {self.ui.messageLabel.text}"
-            self.events()
-            time.sleep(0.002)
-
-    def idle(self):
-        return not self.widget.logic.engineLogic.scheduler.tasks
-
-    def click(self, button):
-        QTest.mouseClick(button, QtCore.Qt.LeftButton)
-
-    def column(self, table, column):
-        return [table.item(row, column).text() for row in range(table.rowCount)]
-
-
-@pytest.fixture
-def local(application, chest, monkeypatch, tmp_path):
-    """The panel with an engine of its own, as it is in Slicer."""
-    monkeypatch.setenv("SIMCROP_HOME", str(tmp_path))
-    application.slice_view()
-    opened = Panel(application)
-    yield opened
-    opened.widget.exit()
-    opened.widget.cleanup()
-
-
-@pytest.fixture
-def panel(local, server):
-    """The panel, asking the tests' server."""
-    local.ui.remoteUrlEdit.text, local.ui.remoteTokenEdit.text = server
-    local.ui.remoteTokenEdit.editingFinished.emit()
-    return local
-
-
-def shot(panel, name):
-    folder = os.environ.get("SIMCROP_SCREENSHOTS")
-    if folder:
-        panel.events()
-        panel.window.grab().save(str(Path(folder) / f"{name}.png"))
-
-
-def evidence(panel):
-    return panel.column(panel.ui.reportTable, 1)
-
-
-def foreground(application):
-    (composite,) = views.composites(application.scene)
-    return composite.GetForegroundVolumeID()
-
-
-def paste(panel, report=REPORT, rows=4):
-    panel.ui.reportTextEdit.setPlainText(report)
-    panel.until(lambda: panel.ui.reportTable.rowCount == rows)
-    panel.until(panel.idle)
+from slicer_widgets import Application
 
 
 def test_a_pasted_report_is_looked_for_and_a_click_jumps_to_the_peak(panel, chest, application):
@@ -397,111 +253,6 @@ def test_what_is_no_chest_is_refused_in_the_engines_words(panel, application):
     QTest.keyClick(panel.ui.askLineEdit, QtCore.Qt.Key_Return)
     panel.until(panel.idle)
     assert "lung" in panel.ui.messageLabel.text.lower()
-
-
-def test_an_unencrypted_server_elsewhere_is_refused(local):
-    local.ui.remoteUrlEdit.text = "http://gpu.hospital.example:8378"
-    local.ui.remoteUrlEdit.editingFinished.emit()
-    assert "unencrypted" in local.ui.messageLabel.text
-
-
-def test_a_server_that_is_not_there_is_said_so(local):
-    local.ui.remoteUrlEdit.text = "http://127.0.0.1:9"
-    local.ui.remoteUrlEdit.editingFinished.emit()
-    local.ui.engineButton.collapsed = False
-    local.click(local.ui.startEngineButton)
-    local.until(local.idle)
-    assert local.ui.messageLabel.visible
-    assert "127.0.0.1:9" in local.ui.logTextEdit.plainText
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make certificates")
-def test_over_tls_the_engine_page_trusts_the_authority_that_is_named_and_no_other(local, tmp_path):
-    """A real server with a certificate of its own: refused by default, by another authority, and where none is read."""
-    key, pem = certificate(tmp_path, "server")
-    _, other = certificate(tmp_path, "other")
-    child = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "simcrop_core.cli", "serve", "--port", "0", "--parent-pid", str(os.getpid())),
-            *("--tls-certificate", str(pem), "--tls-key", str(key)),
-        ],
-        env={**os.environ, "SIMCROP_SERVE_TOKEN": "over-tls", "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        ready = json.loads(child.stdout.readline())
-        local.ui.engineButton.collapsed = False
-        local.ui.remoteUrlEdit.text, local.ui.remoteTokenEdit.text = f"https://127.0.0.1:{ready['port']}", "over-tls"
-        for cafile, words in (
-            ("", "certificate was not accepted"),
-            (str(other), "certificate was not accepted"),
-            (str(key), "No certificate can be read"),
-            (str(tmp_path / "none.pem"), "No certificate can be read"),
-        ):
-            local.ui.cafileEdit.text = cafile
-            local.ui.cafileEdit.editingFinished.emit()
-            local.click(local.ui.startEngineButton)
-            local.until(lambda words=words: words in local.ui.messageLabel.text)
-            local.until(local.idle)
-        local.ui.cafileEdit.text = str(pem)
-        local.ui.cafileEdit.editingFinished.emit()
-        local.ui.askLineEdit.text = MASS
-        QTest.keyClick(local.ui.askLineEdit, QtCore.Qt.Key_Return)
-        local.until(local.idle)
-        assert "located" in local.ui.answerLabel.text
-        assert "at the server" in local.ui.engineStatusLabel.text
-        shot(local, "tls")
-    finally:
-        child.kill()
-        child.wait()
-        child.stdout.close()
-
-
-def test_an_engine_that_could_only_fail_is_not_started(local, tmp_path):
-    """Set up for another version of the panel: said at the first question, before a process is begun."""
-    folder = local.widget.logic.choice.folder
-    folder.mkdir(parents=True)
-    (folder / "simcrop-engine.json").write_text('{"engine": "0.0.1"}')
-    local.ui.askLineEdit.text = MASS
-    QTest.keyClick(local.ui.askLineEdit, QtCore.Qt.Key_Return)
-    local.until(local.idle)
-    assert "version 0.0.1" in local.ui.messageLabel.text
-    assert "Set up" in local.ui.messageLabel.text
-    assert not local.widget.logic.choice.engine.starting
-    local.ui.engineButton.collapsed = False
-    local.click(local.ui.checkSetupButton)
-    assert "0.0.1" in local.ui.setupLabel.text
-    assert "PyTorch" in local.ui.setupLabel.text
-    shot(local, "setup")
-
-
-def test_the_engine_starts_by_itself_survives_a_kill_by_a_button_and_ends_with_the_panel(local, application):
-    """A real child process: started by the first question, killed, shown, restarted, and gone at the end."""
-    local.ui.askLineEdit.text = MASS
-    QTest.keyClick(local.ui.askLineEdit, QtCore.Qt.Key_Return)
-    local.until(local.idle)
-    assert "located" in local.ui.answerLabel.text
-    engine = local.widget.logic.choice.engine
-    first = psutil.Process(engine.pid)
-    assert "Running on this computer" in local.ui.engineStatusLabel.text
-    shot(local, "engine")
-
-    first.kill()
-    local.until(lambda: "ended" in local.ui.messageLabel.text)
-    assert "Ended unexpectedly" in local.ui.engineStatusLabel.text
-    assert local.ui.startEngineButton.text == "Restart"
-    local.click(local.ui.startEngineButton)
-    local.until(local.idle)
-    assert engine.pid != first.pid
-    local.ui.answerLabel.text = ""
-    QTest.keyClick(local.ui.askLineEdit, QtCore.Qt.Key_Return)
-    local.until(lambda: "located" in local.ui.answerLabel.text)
-
-    second = psutil.Process(engine.pid)
-    local.widget.cleanup()
-    second.wait(10)
-    assert not second.is_running()
 
 
 def test_the_modules_own_test_passes_here_too(application, monkeypatch, tmp_path):

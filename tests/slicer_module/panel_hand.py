@@ -1,0 +1,78 @@
+"""The module's panel in a window, and a hand that uses it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from PySide6 import QtCore
+from PySide6.QtTest import QTest
+from SimCroPSlicerLib import views
+from slicer_widgets import qt
+
+MASS = "Spiculated solid mass in the superior segment of the left lower lobe."
+REPORT = f"{MASS} No pleural effusion. The heart is normal in size. Compared with 2019."
+# A machine that does other work too starts an engine later.
+PATIENCE_S = 90 * float(os.environ.get("SIMCROP_TEST_PATIENCE", "1"))
+
+
+class Panel:
+    """The module's widget in a window, and a hand that uses it."""
+
+    def __init__(self, application):
+        from SimCroPSlicer import SimCroPSlicerWidget
+
+        self.application = application
+        self.window = qt.QWidget()
+        self.window.setLayout(qt.QVBoxLayout())
+        self.window.resize(470, 1250)
+        self.widget = SimCroPSlicerWidget(self.window)
+        self.widget.setup()
+        self.ui, self.panel = self.widget.ui, self.widget.panel
+        self.widget.enter()
+        self.window.show()
+        self.longest_event_s = 0.0
+
+    def events(self):
+        began = time.perf_counter()
+        self.application.qt_application.processEvents(QtCore.QEventLoop.AllEvents, 5)
+        self.longest_event_s = max(self.longest_event_s, time.perf_counter() - began)
+
+    def until(self, what, patience_s=PATIENCE_S):
+        end = time.monotonic() + patience_s
+        while not what():
+            assert time.monotonic() < end, f"waited in vain; the panel says: {self.ui.messageLabel.text}"
+            self.events()
+            time.sleep(0.002)
+
+    def idle(self):
+        return not self.widget.logic.engineLogic.scheduler.tasks
+
+    def click(self, button):
+        QTest.mouseClick(button, QtCore.Qt.LeftButton)
+
+    def column(self, table, column):
+        return [table.item(row, column).text() for row in range(table.rowCount)]
+
+
+def shot(panel, name):
+    folder = os.environ.get("SIMCROP_SCREENSHOTS")
+    if folder:
+        panel.events()
+        panel.window.grab().save(str(Path(folder) / f"{name}.png"))
+
+
+def evidence(panel):
+    return panel.column(panel.ui.reportTable, 1)
+
+
+def foreground(application):
+    (composite,) = views.composites(application.scene)
+    return composite.GetForegroundVolumeID()
+
+
+def paste(panel, report=REPORT, rows=4):
+    panel.ui.reportTextEdit.setPlainText(report)
+    panel.until(lambda: panel.ui.reportTable.rowCount == rows)
+    panel.until(panel.idle)
