@@ -20,8 +20,30 @@ Yielded = wire.Request | Literal["pause"] | None
 Work = Generator[Yielded, Any, Any]
 # The GUI is held no longer than this by one turn, unless one single step takes longer.
 TURN_S = 0.012
-# One of the task's own, one before the network is read, one before the event that it gave is followed by another.
+# One before the task's own work or the network's, one before it is read, one before its event is followed by another.
 _SURE_QUESTIONS = 3
+
+
+class Share:
+    """A task's part of a turn. The first questions are answered yes whatever the time is, so that nothing starves.
+
+    Args:
+        clock: in seconds.
+        end: of the part, on that clock.
+    """
+
+    def __init__(self, clock: Callable[[], float], end: float) -> None:
+        self._clock, self._end = clock, end
+        self._asked = 0
+
+    def left(self) -> bool:
+        """Whether there is time."""
+        return self._clock() < self._end
+
+    def more(self) -> bool:
+        """Whether to go on."""
+        self._asked += 1
+        return self._asked <= _SURE_QUESTIONS or self.left()
 
 
 class Network(Protocol):
@@ -72,15 +94,17 @@ class Task:
         if not self.finished:
             self._throw(Cancelled(f"{self.title}: stopped.", hint=""))
 
-    def turn(self, more: Callable[[], bool]) -> None:
-        """Go on while there is time."""
-        while not self.finished and more():
+    def turn(self, share: Share) -> None:
+        """Go on while there is time; a step of the task's own is followed by another only then."""
+        go_on = share.more
+        while not self.finished and go_on():
             if self._connection is None:
                 self._paused = False
                 self._advance(None)
                 if self._paused:
                     return
-            elif not self._poll(self._connection, more):
+                go_on = share.left
+            elif not self._poll(self._connection, share.more):
                 return
 
     def _poll(self, connection: Connection, more: Callable[[], bool]) -> bool:
@@ -194,18 +218,7 @@ class Scheduler:
         began = self._clock()
         for place, task in enumerate(reversed(self.tasks)):
             end = began + TURN_S * (place + 1) / max(1, len(self._tasks))
-            task.turn(self._until(end))
+            task.turn(Share(self._clock, end))
         self._tasks = [task for task in self._tasks if not task.finished]
         self.longest_turn_s = max(self.longest_turn_s, self._clock() - began)
         return bool(self._tasks)
-
-    def _until(self, end: float) -> Callable[[], bool]:
-        """Whether there is time left; at the first questions always, so that nothing starves."""
-        asked = 0
-
-        def more() -> bool:
-            nonlocal asked
-            asked += 1
-            return asked <= _SURE_QUESTIONS or self._clock() < end
-
-        return more

@@ -32,12 +32,13 @@ class Panel:
         self.ui, self.panel = self.widget.ui, self.widget.panel
         self.widget.enter()
         self.window.show()
-        self.longest_event_s = 0.0
+        self.longest_event_s = self.longest_event_cpu_s = 0.0
 
     def events(self):
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.thread_time()
         self.application.qt_application.processEvents(QtCore.QEventLoop.AllEvents, 5)
         self.longest_event_s = max(self.longest_event_s, time.perf_counter() - began)
+        self.longest_event_cpu_s = max(self.longest_event_cpu_s, time.thread_time() - cpu)
 
     def until(self, what, patience_s=PATIENCE_S):
         end = time.monotonic() + patience_s

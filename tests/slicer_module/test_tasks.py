@@ -159,6 +159,23 @@ def test_a_waiting_task_takes_one_step_a_turn(server):
     assert seen == [0, 1]
 
 
+def test_a_step_that_took_the_whole_turn_is_not_followed_by_another(server):
+    """On a clock of the test's own: steps of 30 ms hold the GUI for one of them, not for three."""
+    now, seen = [0.0], []
+    scheduler = Scheduler(server, lambda: None, clock=lambda: now[0])
+
+    def heavy():
+        for i in range(3):
+            seen.append(i)
+            now[0] += 0.030
+            yield None
+
+    scheduler.start("heavy", heavy(), done=lambda _: None, failed=seen.append)
+    scheduler.turn()
+    assert seen == [0]
+    assert scheduler.longest_turn_s == pytest.approx(0.030)
+
+
 def test_a_named_error_in_the_work_ends_it(server):
     scheduler, results = Scheduler(server, lambda: None), []
 
