@@ -110,7 +110,7 @@ class HeatmapDisplay:
         return scene.add_heatmap(self.source, found.scores, found.affine, text, scale=answer.scale, facts=facts)
 
     def show(self, node: Any, *, jump: bool = True) -> None:
-        """Show a heatmap of the scene over its CT, and go to its peak."""
+        """Show a heatmap of the scene over its CT, and go to its peak, if the sentence says that something is there."""
         self._drop_provisional()
         self.current = node
         self.source = provenance.source_of(node) or self.source
@@ -125,7 +125,7 @@ class HeatmapDisplay:
             self._peaks = [world_point(node, peak)]
         self.refresh()
         self._show_box(peak, result)
-        if jump and peak is not None:
+        if jump and peak is not None and is_drawn(result):
             views.jump_to(self._scene, world_point(node, peak))
 
     def show_nothing(self) -> None:

@@ -6,7 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from PySide6 import QtCore
+import numpy as np
+from PySide6 import QtCore, QtGui
 from PySide6.QtTest import QTest
 from SimCroPSlicerLib import views
 from slicer_widgets import qt
@@ -77,3 +78,28 @@ def paste(panel, report=REPORT, rows=4):
     panel.ui.reportTextEdit.setPlainText(report)
     panel.until(lambda: panel.ui.reportTable.rowCount == rows)
     panel.until(panel.idle)
+
+
+def pictured(panel, slices, name):
+    """Write the panel, as high as it wants to be, with slice views beside it; where pictures are asked for."""
+    folder = os.environ.get("SIMCROP_SCREENSHOTS")
+    if not folder:
+        return
+    panel.events()
+    panel.window.resize(panel.window.width, panel.window.sizeHint.height())
+    panel.events()
+    grabbed = panel.window.grab()
+    drawn = [np.ascontiguousarray(view.picture()) for view in slices]
+    width = grabbed.width() + max(pixels.shape[1] for pixels in drawn)
+    page = QtGui.QPixmap(width, max(grabbed.height(), sum(pixels.shape[0] for pixels in drawn)))
+    page.fill(QtCore.Qt.black)
+    painter = QtGui.QPainter(page)
+    painter.drawPixmap(0, 0, grabbed)
+    top = 0
+    for pixels in drawn:
+        rows, columns, _ = pixels.shape
+        image = QtGui.QImage(pixels.data, columns, rows, 3 * columns, QtGui.QImage.Format_RGB888)
+        painter.drawImage(grabbed.width(), top, image)
+        top += rows
+    painter.end()
+    page.save(str(Path(folder) / f"{name}.png"))

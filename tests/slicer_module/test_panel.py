@@ -36,6 +36,8 @@ def test_a_pasted_report_is_looked_for_and_a_click_jumps_to_the_peak(panel, ches
 
     panel.ui.reportTable.setCurrentCell(1, 0)
     assert foreground(application) is None, "a negated sentence lights nothing up"
+    there = views.crosshair_of(application.scene).GetCrosshairRAS()
+    assert np.allclose(there, peak, atol=1e-4), "and leaves the views where they are"
     QTest.keyClick(panel.ui.reportTable, QtCore.Qt.Key_Up)
     assert foreground(application) == heat[0].GetID(), "arrow keys choose as clicks do"
 
