@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Generic, TypeVar
 
 from simcrop_core.errors import OutOfMemory
@@ -39,6 +40,7 @@ def over_processes(
 
     Raises:
         OutOfMemory: a process ended by itself; names what was under way.
+        RuntimeError: a result or a fault cannot be pickled; names it.
         Whatever `task` raises.
     """
     workers = min(workers, len(items))
@@ -128,7 +130,26 @@ def _work(task: Callable[[Any], Any], pipe: Any) -> None:
         except Exception as fault:  # noqa: BLE001 - raised again by the parent
             fault.add_note("".join(traceback.format_exception(fault)))
             answer = False, fault
+        message = _message(*answer)
         try:
-            pipe.send(answer)
+            pipe.send_bytes(message)
         except OSError:
             return  # the parent has ended, or wants no more
+
+
+def _message(done: bool, content: Any) -> Any:
+    """The bytes of an answer as a pipe's `recv` takes them: of a fault that names the content where it cannot go."""
+    try:
+        message = ForkingPickler.dumps((done, content))
+        if not done:
+            # Many faults go through one way only: their class wants more arguments than they keep.
+            ForkingPickler.loads(message)
+    except Exception as fault:  # noqa: BLE001 - whatever an object's own pickling raises
+        what = "A result" if done else "A fault"
+        replacement = RuntimeError(
+            f"{what} of type {type(content).__qualname__} cannot be sent from a worker process: {fault!r}."
+        )
+        for note in getattr(content, "__notes__", ()):
+            replacement.add_note(note)
+        return ForkingPickler.dumps((False, replacement))
+    return message

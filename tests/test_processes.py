@@ -31,6 +31,29 @@ def ends_at_three(number: int) -> int:
     return number
 
 
+class TwoPartFault(Exception):
+    """Pickled with one argument, it cannot be made again, because it wants two."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} and {second}")
+
+
+def gives_a_lock_at_three(number: int) -> object:
+    return threading.Lock() if number == 3 else number
+
+
+def fails_with_a_lock_at_three(number: int) -> int:
+    if number == 3:
+        raise ValueError(threading.Lock())
+    return number
+
+
+def fails_in_two_parts_at_three(number: int) -> int:
+    if number == 3:
+        raise TwoPartFault("this", "that")
+    return number
+
+
 def children() -> list[psutil.Process]:
     """Workers that have not ended."""
     found = []
@@ -57,6 +80,22 @@ def test_a_fault_comes_through_with_its_hint_and_where_it_was():
         list(over_processes(fails_at_three, range(6), 2))
     assert fault.value.hint == "make some"
     assert "fails_at_three" in fault.value.__notes__[0]
+    assert not children()
+
+
+@pytest.mark.parametrize(
+    ("task", "named"),
+    [
+        (gives_a_lock_at_three, "result of type lock cannot be sent .*lock"),
+        (fails_with_a_lock_at_three, "fault of type ValueError cannot be sent .*lock"),
+        (fails_in_two_parts_at_three, "fault of type TwoPartFault cannot be sent .*second"),
+    ],
+)
+def test_what_cannot_be_sent_is_named_instead_of_ending_its_worker(task, named):
+    with pytest.raises(RuntimeError, match=named) as fault:
+        list(over_processes(task, range(6), 2))
+    if "fault" in named:
+        assert task.__name__ in fault.value.__notes__[0]
     assert not children()
 
 
