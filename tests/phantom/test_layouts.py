@@ -14,7 +14,9 @@ import SimpleITK
 from hand_made_phantom import (
     EFFUSION,
     KIDNEYS,
+    LOBE_BOXES,
     LOWER_NODULE,
+    ORGANS,
     PRESENT,
     REPORT,
     SHAPE,
@@ -107,7 +109,7 @@ def test_truth_reads_back_where_it_was_drawn(layout, tmp_path):
 
 def test_label_maps_of_the_truth_lie_on_the_scan_and_name_their_labels(tmp_path):
     record = write(tmp_path, "ct-rate")[0]
-    scan, organs, lobes = (nibabel.load(tmp_path / file) for file in record.files[:3])
+    scan, _, organs, lobes = (nibabel.load(tmp_path / file) for file in record.files[:4])
     for image, names in ((organs, LABELS), (lobes, LOBES)):
         np.testing.assert_allclose(image.affine, scan.affine)
         assert image.get_data_dtype() == np.uint8
@@ -145,6 +147,20 @@ def test_ct_rate_has_its_folders_names_and_tables(tmp_path):
     assert json.loads(metadata["XYSpacing"]) == [1.75, 2.0]
     first_voxel = SimpleITK.ReadImage(tmp_path / records[1].files[0]).GetOrigin()
     np.testing.assert_allclose(json.loads(metadata["ImagePositionPatient"]), first_voxel, atol=1e-3)
+
+
+def test_ct_rate_has_a_label_map_by_the_numbers_and_names_of_total_segmentator(tmp_path):
+    record = write(tmp_path, "ct-rate")[0]
+    assert record.files[1] == record.files[0].replace("dataset/", "dataset/ts_seg/ts_total/")
+    scan, organs = (nibabel.load(tmp_path / file) for file in record.files[:2])
+    np.testing.assert_array_equal(organs.affine, scan.affine)
+    drawn = np.asarray(organs.dataobj)[::-1, ::-1]
+    for number, box in ((51, ORGANS["heart"]), (10, LOBE_BOXES["left upper lobe"]), (3, KIDNEYS["left kidney"])):
+        assert (drawn[box] == number).mean() > 0.8  # one organ's box may reach into another's
+    assert set(np.unique(drawn).tolist()) == {0, 1, 2, 3, 5, 10, 11, 12, 13, 14, 16, 51, 52}
+    comment = organs.header.extensions[0].get_content()
+    said = (comment.decode() if isinstance(comment, bytes) else comment).split("\n")
+    assert {"0: background", "10: lung_upper_lobe_left", "51: heart", "15: esophagus"} <= set(said)
 
 
 def test_an_empty_split_still_has_its_columns(tmp_path):

@@ -11,20 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from simcrop_core.export.nifti import write_labelmap, write_volume
 from simcrop_core.models.presets import BTCV_LABELS
+from simcrop_core.phantom.layouts.drawn import organ_map
 from simcrop_core.phantom.layouts.layout import Written
 from simcrop_core.phantom.layouts.orientation import oriented
 from simcrop_core.phantom.layouts.record import ScanRecord
 from simcrop_core.phantom.layouts.settings import NOTICE, Settings
 from simcrop_core.phantom.layouts.tables import write_json_file
-from simcrop_core.phantom.truth import LABELS, Phantom
+from simcrop_core.phantom.truth import Phantom
 
 # Left-anterior-superior, unlike the other layouts, so that a reader that takes axes for granted is found out.
 AXES = "LAS"
+_NUMBERS = {name: value for value, name in enumerate(BTCV_LABELS) if value}
 
 
 def scan_name(settings: Settings, seed: int) -> str:  # noqa: ARG001
@@ -41,7 +40,7 @@ def write_scan(folder: Path, scan: str, phantom: Phantom) -> Written:
     image, labels = folder / "imagesTr" / f"{scan}.nii.gz", folder / "labelsTr" / f"{scan}.nii.gz"
     voxels, affine = oriented(phantom.image, phantom.affine, AXES)
     write_volume(image, voxels, affine, description=NOTICE)
-    organs = oriented(_organs(phantom), phantom.affine, AXES)[0]
+    organs = oriented(organ_map(phantom, _NUMBERS), phantom.affine, AXES)[0]
     write_labelmap(labels, organs, affine, dict(enumerate(BTCV_LABELS)), description=NOTICE)
     return Written([image, labels])
 
@@ -74,15 +73,3 @@ def write_tables(folder: Path, settings: Settings, records: Sequence[ScanRecord]
     }
     write_json_file(path, document)
     return [path]
-
-
-def _organs(phantom: Phantom) -> NDArray[np.uint8]:
-    """The organs by their label, and those that only a sentence names by its mask."""
-    organs = np.zeros(phantom.labels.shape, dtype=np.uint8)
-    named = {s.topic: s.voxels for s in phantom.statements if s.polarity == "anatomy"}
-    for value, name in enumerate(BTCV_LABELS[1:], start=1):
-        if name in LABELS:
-            organs[phantom.labels == LABELS.index(name)] = value
-        elif name in named:
-            organs.ravel()[named[name]] = value
-    return organs

@@ -6,6 +6,7 @@ The folder:
     dataset/radiology_text_reports/{train,validation}_reports.csv
     dataset/multi_abnormality_labels/{train,valid}_predicted_labels.csv
     dataset/metadata/{train,validation}_metadata.csv
+    dataset/ts_seg/ts_total/{train,valid}_fixed/…          label maps, in the folders and by the names of the scans
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from simcrop_core.export.nifti import write_volume
+from simcrop_core.export.nifti import write_labelmap, write_volume
+from simcrop_core.phantom.layouts.drawn import organ_map
 from simcrop_core.phantom.layouts.layout import Written
 from simcrop_core.phantom.layouts.orientation import oriented
 from simcrop_core.phantom.layouts.record import ScanRecord
@@ -34,6 +36,23 @@ METADATA_COLUMNS = tuple(
 )
 # The set's own files spell the held-out split in two ways.
 _TABLE_NAMES: Mapping[Split, tuple[str, str]] = {"train": ("train", "train"), "valid": ("validation", "valid")}
+# Our name of an organ, and TotalSegmentator v2's number and name of it. Its vertebrae are one spine here: left out.
+_LABEL_MAP: Mapping[str, tuple[int, str]] = {
+    "left upper lobe": (10, "lung_upper_lobe_left"),
+    "left lower lobe": (11, "lung_lower_lobe_left"),
+    "right upper lobe": (12, "lung_upper_lobe_right"),
+    "right middle lobe": (13, "lung_middle_lobe_right"),
+    "right lower lobe": (14, "lung_lower_lobe_right"),
+    "trachea": (16, "trachea"),
+    "heart": (51, "heart"),
+    "aorta": (52, "aorta"),
+    "oesophagus": (15, "esophagus"),
+    "liver": (5, "liver"),
+    "spleen": (1, "spleen"),
+    "stomach": (6, "stomach"),
+    "right kidney": (2, "kidney_right"),
+    "left kidney": (3, "kidney_left"),
+}
 
 
 def scan_name(settings: Settings, seed: int) -> str:
@@ -42,16 +61,20 @@ def scan_name(settings: Settings, seed: int) -> str:
 
 
 def write_scan(folder: Path, scan: str, phantom: Phantom) -> Written:
-    """Write the volume, LPS, qform and sform the same.
+    """Write the volume, LPS, qform and sform the same, and its label map on the same voxels.
 
     Raises:
-        CannotWrite: the file cannot be written.
+        CannotWrite: a file cannot be written.
     """
     split, patient, letter, _ = scan.split("_")
-    place = folder / "dataset" / f"{split}_fixed" / f"{split}_{patient}" / f"{split}_{patient}_{letter}"
+    place = Path(f"{split}_fixed", f"{split}_{patient}", f"{split}_{patient}_{letter}", f"{scan}.nii.gz")
+    image, labels = folder / "dataset" / place, folder / "dataset" / "ts_seg" / "ts_total" / place
     voxels, affine = oriented(phantom.image, phantom.affine, "LPS")
-    write_volume(place / f"{scan}.nii.gz", voxels, affine, description=NOTICE)
-    return Written([place / f"{scan}.nii.gz"])
+    write_volume(image, voxels, affine, description=NOTICE)
+    organs = organ_map(phantom, {ours: number for ours, (number, _) in _LABEL_MAP.items()})
+    names = {0: "background", **dict(_LABEL_MAP.values())}
+    write_labelmap(labels, oriented(organs, phantom.affine, "LPS")[0], affine, names, description=NOTICE)
+    return Written([image, labels])
 
 
 def write_tables(folder: Path, settings: Settings, records: Sequence[ScanRecord]) -> list[Path]:  # noqa: ARG001

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from simcrop_core.phantom.truth import Phantom, Statement
+from simcrop_core.phantom.truth import LABELS, LOBES, Phantom, Statement
 
 _DRAWN = ("positive", "uncertain")
 _TOUCHING = np.ones((3, 3, 3), dtype=bool)
@@ -30,6 +32,28 @@ def voxels_of(phantom: Phantom, topic: str) -> NDArray[np.int32]:
     """Flat indices of all that was drawn of one kind."""
     drawn = [s.voxels for s in phantom.statements if s.polarity in _DRAWN and s.topic == topic]
     return np.unique(np.concatenate([np.zeros(0, dtype=np.int32), *drawn]))
+
+
+def organ_map(phantom: Phantom, numbers: Mapping[str, int]) -> NDArray[np.uint8]:
+    """Numbers where organs are: by the label map, by the lobes, or by the mask of a sentence that names nothing else.
+
+    Args:
+        phantom: any.
+        numbers: by the names of `LABELS`, `LOBES` and topics of such sentences; what was not drawn is nowhere.
+
+    Returns:
+        (x, y, z) of the phantom, 0 elsewhere; of organs that share a voxel the later in `numbers` has it.
+    """
+    organs = np.zeros(phantom.labels.shape, dtype=np.uint8)
+    named = {s.topic: s.voxels for s in phantom.statements if s.polarity == "anatomy"}
+    for name, number in numbers.items():
+        if name in LABELS:
+            organs[phantom.labels == LABELS.index(name)] = number
+        elif name in LOBES:
+            organs[phantom.lobes == LOBES.index(name)] = number
+        elif name in named:
+            organs.ravel()[named[name]] = number
+    return organs
 
 
 def parts_of(voxels: NDArray[np.int32], shape: tuple[int, ...]) -> list[NDArray[np.int32]]:
