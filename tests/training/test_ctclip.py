@@ -85,8 +85,26 @@ def test_the_scale_is_learned_and_never_above_its_limit():
         network.scale.fill_(math.log(1000))
     network.scale.grad = None
     assert objective.rows(objective.batch(0))["scale"].item() == 100
+    # Towers that have learned nothing do better with a smaller one; equal vectors would do with any larger one.
     losses_of(objective)["contrast"].backward()
+    assert network.scale.grad > 0
+    network.scale.grad = None
+    alike, others = torch.eye(4, 8).double(), torch.arange(4)
+    rows = {"image": alike, "text": alike, "report": others, "scale": network.multiplier(100)}
+    objective.compared([rows])["contrast"].backward()
     assert network.scale.grad == 0
+
+
+@pytest.mark.parametrize("rule", ["exp", "raw"])
+def test_a_scale_above_its_limit_is_learned_down_from_there(rule):
+    objective = steady("ctclip", scale=120.0, scale_rule=rule)
+    network = objective.network
+    optimiser = torch.optim.AdamW([network.scale], lr=0.05 if rule == "exp" else 5.0, weight_decay=0.0)
+    for _ in range(8):
+        optimiser.zero_grad()
+        losses_of(objective)["contrast"].backward()
+        optimiser.step()
+    assert network.multiplier(1000).item() < 100
 
 
 def test_the_released_temperatures_can_be_had():

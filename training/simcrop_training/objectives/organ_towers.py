@@ -13,6 +13,7 @@ from simcrop_core.models.config import PretrainingConfig
 from simcrop_core.models.losses import at_least_float32
 from simcrop_core.models.vit import VisionTransformer
 from simcrop_core.text.bert import Bert
+from simcrop_training.objectives.limits import limited
 
 # Blocks are numbered as in an encoder of this depth.
 _REFERENCE_DEPTH = 12
@@ -95,8 +96,8 @@ class OrganTowers(nn.Module):
         return F.normalize(at_least_float32(self.text_projection(states_BTC[:, 0])), dim=-1)
 
     def divisor(self, least: float, most: float) -> Tensor:
-        """(1,) what cosines are divided by, between two bounds."""
-        return at_least_float32(self.temperature).clamp(least, most)
+        """(1,) what cosines are divided by, between two bounds, from beyond which it can be learned back."""
+        return limited(at_least_float32(self.temperature), least=least, most=most)
 
 
 def levels_of(depth: int, levels: tuple[int, ...]) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from simcrop_core.models.config import PretrainingConfig
 from simcrop_core.models.losses import at_least_float32
 from simcrop_core.models.simcrop import SimCroP
 from simcrop_training.objectives.grounding_losses import balanced, nowhere, where
+from simcrop_training.objectives.limits import limited
 from simcrop_training.objectives.plus_batch import Places
 from simcrop_training.objectives.plus_losses import cosines, unit
 
@@ -47,7 +48,7 @@ class InstanceHeads(nn.Module):
 
     def scale(self) -> Tensor:
         """(1,) what cosines are multiplied by."""
-        return at_least_float32(self.log_scale).exp().clamp(max=_LARGEST_SCALE)
+        return limited(at_least_float32(self.log_scale).exp(), most=_LARGEST_SCALE)
 
 
 class PlaceLogits(nn.Module):

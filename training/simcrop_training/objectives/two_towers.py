@@ -12,6 +12,7 @@ from simcrop_core.models.config import PretrainingConfig
 from simcrop_core.models.losses import at_least_float32
 from simcrop_core.models.vit import VisionTransformer
 from simcrop_core.text.bert import Bert
+from simcrop_training.objectives.limits import limited
 
 ScaleRule = Literal["exp", "raw"]
 
@@ -63,9 +64,9 @@ class TwoTowers(nn.Module):
         return F.normalize(at_least_float32(self.text_projection(states_BTC[:, 0])), dim=-1)
 
     def multiplier(self, largest: float) -> Tensor:
-        """(1,) what cosines are multiplied by, at most `largest`."""
+        """(1,) what cosines are multiplied by, at most `largest`; a scale above it can be learned down (`limited`)."""
         scale = self.scale.exp() if self.rule == "exp" else self.scale
-        return at_least_float32(scale).clamp(max=largest)
+        return limited(at_least_float32(scale), most=largest)
 
 
 def same_text(reports_B: Tensor) -> Tensor:
