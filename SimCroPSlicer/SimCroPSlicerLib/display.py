@@ -57,13 +57,19 @@ class HeatmapDisplay:
         self._peak = 0
 
     def enter(self) -> None:
-        """Remember how the views are."""
-        if self._before is None:
-            self._before = views.ViewState(self._scene)
+        """Remember how the views are, and show again what was shown here last."""
+        if self._before is not None:
+            return
+        self._before = views.ViewState(self._scene)
+        if self.current is not None and self.current.GetScene() is not None and provenance.source_of(self.current):
+            self._before.remember_window(provenance.source_of(self.current))
+            self.show(self.current, jump=False)
 
     def leave(self) -> None:
-        """Put the views back to how they were."""
+        """Put the views back to how they were; the box and the contour in view are the panel's, not the user's."""
         self._drop_provisional()
+        self._remove(self._box, self._outline)
+        self._box = self._outline = None
         if self._before is not None:
             self._before.restore()
             self._before = None
@@ -91,8 +97,14 @@ class HeatmapDisplay:
                 self._before.remember_window(self.source)
             views.set_window(self.source, name)
 
-    def add(self, found: Found, answer: Answer) -> Any:
-        """Put a heatmap into the scene without showing it; None where the sentence has no place."""
+    def add(self, found: Found, answer: Answer, *, origin: str | None = None) -> Any:
+        """Put a heatmap into the scene without showing it; None where the sentence has no place.
+
+        Args:
+            found: the sentence or finding.
+            answer: that it is of.
+            origin: what asked, where that decides when the heatmap goes again ("report").
+        """
         frame = answer.frame
         if found.scores is None or found.affine is None:
             return None
@@ -105,6 +117,7 @@ class HeatmapDisplay:
             "licence": answer.weights["licence"],
             "version": self._version,
             "frame": None if frame is None else dataclasses.asdict(frame),
+            "origin": origin,
         }
         text = _text_of(found.result)
         return scene.add_heatmap(self.source, found.scores, found.affine, text, scale=answer.scale, facts=facts)

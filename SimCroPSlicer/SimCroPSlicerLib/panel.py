@@ -77,6 +77,8 @@ class Panel:
             self.findings.clear()
             self.here.clear()
             self.report.restore(self._volume)
+            self.segment.restore(self._volume)
+            self._ui.answerLabel.text = ""
             self.ask.update_note()
         self.heatmap.update(parameters)
 
@@ -94,7 +96,9 @@ class Panel:
         self._logic.scheduler.cancel_all()
         self.display.scene_closed()
         self._watch(None)
-        self.report.restore(None)
+        self.report.forget()
+        self.segment.restore(None)
+        self._ui.answerLabel.text = ""
         self.findings.clear()
         self.here.clear()
         self.ask.update_note()

@@ -141,7 +141,8 @@ class EnginePart:
         if setup.torch != "ready":
             problem = self._install_torch()
             if problem:
-                self._desk.say(problem, amber=True)
+                offline = _("Without internet: PythonSlicer -m pip install --no-index --find-links {folder} torch")
+                self._desk.say(f"{problem}\n{offline.format(folder=wheels)}" if wheels else problem, amber=True)
                 return
         command = install.install_command(
             install.slicer_python(), self._choice.requirements, self._choice.folder, wheels
@@ -168,12 +169,21 @@ class EnginePart:
         self._child = None
         self._desk.ui.workWidget.visible = False
         if code == 0:
-            install.adopt(self._choice.folder, self._choice.version)
-            self._choice.set_up_changed()
-            self._desk.say(_("The engine is set up."))
+            self._adopt()
         else:
             self._desk.say(_("The set-up did not finish; nothing was changed. See the log."), amber=True)
         self.check()
+
+    def _adopt(self) -> None:
+        try:
+            install.adopt(self._choice.folder, self._choice.version)
+        except OSError as fault:
+            # Windows moves no folder of which a program has files open.
+            text = _("The new packages could not be put in place: {why}. Stop the engine, then set up again.")
+            self._desk.say(text.format(why=fault.strerror), amber=True)
+            return
+        self._choice.set_up_changed()
+        self._desk.say(_("The engine is set up."))
 
     def uninstall(self) -> None:
         """Delete the engine's folder, after asking."""

@@ -23,6 +23,7 @@ from SimCroPSlicerLib.rows import SENTENCE_COLUMNS, pending_row, sentence_row
 from SimCroPSlicerLib.tasks import Task, Work
 
 PAUSE_MS = 400
+_ORIGIN = "report"
 
 
 class ReportPart:
@@ -84,7 +85,7 @@ class ReportPart:
         for number, found in enumerate(answer.found):
             # One node a turn: each costs Slicer's own observers a few milliseconds.
             yield None
-            self._nodes[number] = self._desk.display.add(found, answer)
+            self._nodes[number] = self._desk.display.add(found, answer, origin=_ORIGIN)
             if number == self._ui.reportTable.currentRow():
                 self.select(number)
         yield None
@@ -129,7 +130,16 @@ class ReportPart:
         return self._results[row].get("peak_ras_mm") if 0 <= row < len(self._results) else None
 
     def restore(self, volume: Any) -> None:
-        """Rebuild the table from the results that the scene holds for a volume."""
+        """Rebuild the table from the results that the scene holds for a volume.
+
+        Those of the CT before stay in the scene. A report that no CT has been searched for yet is looked for now.
+        """
+        waiting = bool(self._statements) and not self._results
+        if self._task is not None and not self._task.finished:
+            waiting = True
+            self._task.cancel()
+            self._remove_nodes()
+        self._nodes = []
         found = list(restored(volume.GetScene(), volume)) if volume is not None else []
         sentences = [(result, node) for result, node in found if "text" in result]
         self._results = [result for result, _node in sentences]
@@ -137,6 +147,14 @@ class ReportPart:
         self._show_rows([sentence_row(result) for result in self._results])
         self._nodes = [node for _result, node in sentences]
         self._desk.text_changed()
+        if waiting and volume is not None:
+            self._pause.start()
+
+    def forget(self) -> None:
+        """The scene is closed: the next one may be another patient's."""
+        self._ui.reportTextEdit.clear()
+        self._pause.stop()
+        self.restore(None)
 
     def _changed(self) -> None:
         self._pause.start()
@@ -171,9 +189,9 @@ class ReportPart:
         self._ui.reportNoteLabel.text = ""
 
     def _remove_nodes(self) -> None:
-        """An edited report's earlier heatmaps go; those of other volumes and sentences stay."""
+        """An edited report's earlier heatmaps go; those of other volumes and of questions stay."""
         for node in self._nodes:
-            if node is not None and node.GetScene() is not None and provenance.fact(node, "kind"):
+            if node is not None and node.GetScene() is not None and provenance.fact(node, "origin") == _ORIGIN:
                 remove(node)
         self._nodes = []
 

@@ -38,7 +38,12 @@ class SegmentPart:
             self._desk.say(_("Choose a CT volume first."), amber=True)
             return
         with_surfaces = bool(self._desk.ui.surfacesCheckBox.checked)
-        self._desk.run(_("Segmenting"), self._work(volume, task, with_surfaces), self._show)
+        self._desk.run(_("Segmenting"), self._work(volume, task, with_surfaces), self._done)
+
+    def restore(self, volume: Any) -> None:
+        """Show the measures that the scene holds for a CT: the last ones made."""
+        tables = [] if volume is None else provenance.referring(volume, "vtkMRMLTableNode")
+        self._show(segments.rows_of(tables[-1]) if tables else [])
 
     def _work(self, volume: Any, task: str, with_surfaces: bool) -> Work:
         result: Segmented = yield from self._desk.logic.segmented(volume, task)
@@ -62,12 +67,18 @@ class SegmentPart:
         if with_surfaces:
             for _name in segments.surfaces(node, result.labels):
                 yield None
-        return rows
+        return volume, rows
 
     def _keep_table(self, volume: Any, title: str, rows: Rows) -> None:
         node = volume.GetScene().AddNewNodeByClass("vtkMRMLTableNode", f"{title} volumes")
         segments.fill_table(node, rows)
         node.SetNodeReferenceID(provenance.SOURCE_ROLE, volume.GetID())
+
+    def _done(self, result: tuple[Any, Rows]) -> None:
+        volume, rows = result
+        # Another CT may have been chosen meanwhile; its table is not to show this one's measures.
+        if volume is self._desk.volume():
+            self._show(rows)
 
     def _show(self, rows: Rows) -> None:
         fill(self._desk.ui.volumeTable, VOLUME_COLUMNS, [volume_row(*row) for row in rows], WIDE)

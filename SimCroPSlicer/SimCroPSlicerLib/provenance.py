@@ -62,6 +62,13 @@ def results_in(scene: Any, kind: Kind, source: Any = None) -> list[Any]:
     return found
 
 
+def referring(source: Any, class_name: str) -> list[Any]:
+    """Nodes of a class that are about a volume, oldest first."""
+    scene = source.GetScene()
+    nodes = [scene.GetNthNodeByClass(i, class_name) for i in range(scene.GetNumberOfNodesByClass(class_name))]
+    return [node for node in nodes if source_of(node) is source]
+
+
 def holds_text(scene: Any) -> bool:
     """Whether saving this scene would save words of a report."""
     return any(
@@ -81,5 +88,15 @@ def forget_text(scene: Any) -> int:
             forgotten += 1
             for name in TEXT_ATTRIBUTES:
                 node.RemoveAttribute(PREFIX + name)
-            node.SetName(f"{fact(node, 'kind')} {forgotten}")
+            if fact(node, "kind") == "attention":
+                _forget_names(node)
+            else:
+                node.SetName(f"{fact(node, 'kind')} {forgotten}")
     return forgotten
+
+
+def _forget_names(node: Any) -> None:
+    """Segments of attention regions are named after sentences: from now on they are called as their node is."""
+    segmentation = node.GetSegmentation()
+    for i in range(segmentation.GetNumberOfSegments()):
+        segmentation.GetNthSegment(i).SetName(node.GetName())

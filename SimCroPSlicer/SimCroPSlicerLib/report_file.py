@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from simcrop_core.errors import UnreadableFile
 
 _LARGEST = 5 << 20
 _JSON_KEYS = ("report", "text", "findings", "impression")
+# What pydicom raises of damaged files beside its own errors, some of it only when an item is looked at.
+_DAMAGED = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, struct.error)
 
 
 def report_text(path: Path) -> str:
@@ -50,7 +53,7 @@ def _decoded(raw: bytes, path: Path) -> str:
 def _json_text(text: str, path: Path) -> str:
     try:
         document: Any = json.loads(text)
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise UnreadableFile(f"{path.name} is no JSON.", hint="Choose another file, or paste the text.") from fault
     if isinstance(document, str):
         return document
@@ -60,8 +63,8 @@ def _json_text(text: str, path: Path) -> str:
         else:
             return "\n\n".join(str(document[key]) for key in _JSON_KEYS if isinstance(document.get(key), str))
     if isinstance(document, list):
-        texts = (entry.get("text", "") if isinstance(entry, dict) else entry for entry in document)
-        return "\n".join(str(entry) for entry in texts)
+        texts = (entry.get("text") if isinstance(entry, dict) else entry for entry in document)
+        return "\n".join(text for text in texts if isinstance(text, str))
     return ""
 
 
@@ -69,14 +72,13 @@ def _dicom_text(path: Path) -> str:
     """The text items of a structured report, in the order of its tree, each below its concept's name."""
     # Slicer has pydicom; the panel's other parts do without it.
     import pydicom
-    from pydicom.errors import InvalidDicomError
+    from pydicom.errors import BytesLengthException, InvalidDicomError
 
-    try:
-        report = pydicom.dcmread(path, stop_before_pixels=True)
-    except (InvalidDicomError, OSError, ValueError) as fault:
-        raise UnreadableFile(f"{path.name} cannot be read as DICOM.", hint="Choose another file.") from fault
     lines: list[str] = []
-    _collect(report, lines)
+    try:
+        _collect(pydicom.dcmread(path, stop_before_pixels=True), lines)
+    except (InvalidDicomError, BytesLengthException, *_DAMAGED) as fault:
+        raise UnreadableFile(f"{path.name} cannot be read as DICOM.", hint="Choose another file.") from fault
     return "\n".join(lines)
 
 

@@ -221,13 +221,18 @@ class RemoteEngine:
     on_this_machine = False
 
     def __init__(self, url: str, token: str, cafile: str, changed: Callable[[], None]) -> None:
-        parts = urlsplit(url if "://" in url else f"https://{url}")
+        no_address = BadRequest(f"{url} is no address of a server.", hint="Write https://name:port.")
+        try:
+            parts = urlsplit(url if "://" in url else f"https://{url}")
+            port = parts.port
+        except ValueError as fault:
+            raise no_address from fault
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-            raise BadRequest(f"{url} is no address of a server.", hint="Write https://name:port.")
+            raise no_address
         if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
             raise BadRequest("A scan is not sent unencrypted to another machine.", hint="Write https:// instead.")
         self._host = parts.hostname
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._port = port or (443 if parts.scheme == "https" else 80)
         self._tls = parts.scheme == "https"
         self._token = token
         self.cafile = cafile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -180,6 +181,10 @@ def add_attention_segment(source: Any, heatmap: Any, surface: vtk.vtkPolyData, c
     segment.SetColor(*colour)
     segment.AddRepresentation(SURFACE, surface)
     node.GetSegmentation().AddSegment(segment)
+    sentence = provenance.fact(heatmap, "sentence")
+    if sentence is not None:
+        # The segment's name holds words of it: `provenance.forget_text` takes them out again.
+        node.SetAttribute(provenance.PREFIX + "sentence", sentence)
     return node
 
 
@@ -232,6 +237,16 @@ class MeanHounsfield:
     def means(self) -> dict[int, float]:
         """Label value → mean HU, of the labels that were met."""
         return {int(value): float(self._sums[value] / self._counts[value]) for value in np.flatnonzero(self._counts)}
+
+
+def rows_of(node: Any) -> list[tuple[str, float, float | None]]:
+    """What `fill_table` wrote: (structure, mL, mean HU or None where it has no voxel)."""
+    table = node.GetTable()
+    rows = []
+    for i in range(table.GetNumberOfRows()):
+        hu = table.GetValue(i, 2).ToDouble()
+        rows.append((table.GetValue(i, 0).ToString(), table.GetValue(i, 1).ToDouble(), None if isnan(hu) else hu))
+    return rows
 
 
 def fill_table(node: Any, rows: list[tuple[str, float, float | None]]) -> None:

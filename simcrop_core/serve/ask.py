@@ -92,4 +92,6 @@ def streamed(request: Request, work: Work, lease: Lease | None = None, *, queued
     request_id = request.headers.get("x-request-id", "") or new_id()
     if not _REQUEST_ID.fullmatch(request_id):
         raise BadRequest("X-Request-Id is no id.", hint="Give 8 to 64 letters and digits, or none.")
-    return _Answer(service, service.admit(owner_of(request), request_id, queued=queued), work, lease)
+    session = "" if lease is None else lease.id
+    running = service.admit(owner_of(request), request_id, queued=queued, session=session)
+    return _Answer(service, running, work, lease)

@@ -69,13 +69,14 @@ class Connections:
     """
 
     def __init__(self, address: str, token: str, *, tls: ssl.SSLContext | None, timeout_s: float) -> None:
-        parts = urlsplit(address)
+        no_address = ServerUnreachable(f"{address} is no address of a server.", hint="Give http://host:port.")
         try:
+            parts = urlsplit(address)
             port = parts.port
-        except ValueError:
-            port = -1
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
-            raise ServerUnreachable(f"{address} is no address of a server.", hint="Give http://host:port.")
+        except ValueError as fault:
+            raise no_address from fault
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise no_address
         self._address = address
         self._host = parts.hostname
         self._port = port
@@ -118,6 +119,8 @@ class Connections:
         try:
             return self._exchanged(self._new(), request, call)
         except _Stale as fault:
+            # Through `cancel` it looks the same.
+            call._check()
             raise self._unreachable("closed the connection") from fault
 
     def _exchanged(self, connection: http.client.HTTPConnection, request: wire.Request, call: Call) -> wire.ResultEvent:

@@ -22,10 +22,12 @@ from simcrop_core.serve.wire import content_id
 
 _LONGEST_LINE = 64 << 10
 _LONGEST_NAME = 200
+# A client that has gone without a word must not keep others from the memory that its volume was to take.
+STALLED_S = 60.0
 
 
 async def receive_volume(
-    pieces: AsyncIterator[bytes], store: Store, *, most_bytes: int
+    pieces: AsyncIterator[bytes], store: Store, *, most_bytes: int, stalled_s: float = STALLED_S
 ) -> tuple[str, Volume, list[PassportFinding]]:
     """The id of a volume's content, the volume as the passport left it, and what that found.
 
@@ -33,9 +35,10 @@ async def receive_volume(
         pieces: the body of the request.
         store: whose memory it takes.
         most_bytes: unpacked.
+        stalled_s: longest wait for the next piece.
 
     Raises:
-        BadRequest: the body is not one volume.
+        BadRequest: the body is not one volume, or nothing more of it came.
         BrokenAnswer: the body is not in the protocol.
         TooLarge: it has more than `most_bytes`.
         OutOfMemory: the store has no room for it.
@@ -44,12 +47,14 @@ async def receive_volume(
     decoder = FrameDecoder(most_bytes=most_bytes, longest_line=_LONGEST_LINE)
     with _reserved(store) as reserve:
         try:
-            async for piece in pieces:
+            while (piece := await asyncio.wait_for(anext(pieces, None), stalled_s)) is not None:
                 decoder.feed(piece)
                 await asyncio.to_thread(list, decoder.events())
                 reserve(sum(array.nbytes for array in decoder.arrays.values()))
         except ClientDisconnect as gone:
             raise BadRequest("The connection ended before the volume did.", hint="Send it again.") from gone
+        except TimeoutError as stalled:
+            raise BadRequest("Nothing more of the volume came.", hint="Send it again.") from stalled
         if not decoder.between_events or set(decoder.arrays) != {"voxels"}:
             raise BadRequest("The request does not hold one whole volume.", hint="Send it again.")
         return await asyncio.to_thread(_checked, decoder)

@@ -36,10 +36,12 @@ class Running:
         owner: of whose token it is.
         request_id: of the request.
         queued: it takes a place in the queue.
+        session: that it is about; "" where it is about none.
     """
 
-    def __init__(self, owner: str, request_id: str, *, queued: bool = True) -> None:
+    def __init__(self, owner: str, request_id: str, *, queued: bool = True, session: str = "") -> None:
         self.owner = owner
+        self.session = session
         self.queued = queued
         self.id = request_id
         self.job = Job(self._report)
@@ -69,6 +71,7 @@ class Running:
     async def frames(self, work: Callable[[Running], Awaitable[Outcome]]) -> AsyncGenerator[bytes]:
         """Do the work and say how it goes. Closing the iterator, as a broken connection does, cancels the work."""
         task = asyncio.ensure_future(work(self))
+        task.add_done_callback(_looked_at)
         try:
             async for report in self._reports(task):
                 yield report
@@ -104,6 +107,12 @@ class Running:
         left_s = round(max(0.0, self._stage_ends - time.monotonic()), 1)
         eta_s = left_s if latest.done and latest.total else None
         return line("progress", stage=latest.stage, done=latest.done, total=latest.total, eta_s=eta_s)
+
+
+def _looked_at(task: asyncio.Future[Outcome]) -> None:
+    """Take note of a fault that nobody waits for any more: else asyncio writes its words, which may name a patient."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _packed(name: str, array: Array) -> AsyncIterator[bytes]:

@@ -122,13 +122,14 @@ class Service:
             await asyncio.sleep(_SWEEP_S)
             self.store.sweep()
 
-    def admit(self, owner: str, request_id: str, *, queued: bool = True) -> Running:
+    def admit(self, owner: str, request_id: str, *, queued: bool = True, session: str = "") -> Running:
         """Take a request in.
 
         Args:
             owner: of whose token it is.
             request_id: of the request.
             queued: it takes a place in the queue: not what only looks or opens, and asks no lane.
+            session: that it is about; one with nothing at work may take a spare place.
 
         Raises:
             ServerBusy: too many are at work or waiting.
@@ -136,14 +137,16 @@ class Service:
         """
         waiting = [running for running in self.requests.values() if running.queued]
         own = sum(running.owner == owner for running in waiting)
-        if queued and (len(waiting) >= self.settings.queue or own >= self.settings.queue_of_one):
+        idle = not any(running.session == session for running in waiting)
+        places = self.settings.queue + (self.settings.spare if idle else 0)
+        if queued and (len(waiting) >= places or own >= self.settings.queue_of_one + places - self.settings.queue):
             raise ServerBusy(
                 f"The server has {len(waiting)} requests at work or waiting and takes no more.",
                 hint="Ask again in a moment.",
             )
         if (owner, request_id) in self.requests:
             raise BadRequest("A request with this id is at work.", hint="Give every request an id of its own.")
-        running = Running(owner, request_id, queued=queued)
+        running = Running(owner, request_id, queued=queued, session=session)
         self.requests[owner, request_id] = running
         return running
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from simcrop_core.errors import BrokenAnswer
+from simcrop_core.errors import BrokenAnswer, NotAuthorised
 from simcrop_core.serve.frames import (
     CHUNK,
     CONTENT_TYPE,
@@ -77,7 +77,16 @@ class Request:
     id: str = field(default_factory=new_id)
 
     def headers(self, token: str) -> dict[str, str]:
-        """The headers that go with it."""
+        """The headers that go with it.
+
+        Raises:
+            NotAuthorised: no server has such a token: a header holds ASCII without control characters.
+        """
+        if not (token.isascii() and (token.isprintable() or not token)):
+            raise NotAuthorised(
+                "A token is made of letters, digits and signs of ASCII; this one holds others.",
+                hint="Copy it again from whoever runs the server.",
+            )
         headers = {
             "Accept": f"{CONTENT_TYPE}, application/json",
             "X-Request-Id": self.id,

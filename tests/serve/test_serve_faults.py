@@ -174,7 +174,7 @@ def test_nobody_there_is_said_by_name():
     with pytest.raises(ServerUnreachable) as fault:
         Client(f"http://127.0.0.1:{port}", TOKEN).health()
     assert fault.value.hint
-    for address in ("nowhere", "http://", "ftp://127.0.0.1:1", "http://127.0.0.1:port"):
+    for address in ("nowhere", "http://", "ftp://127.0.0.1:1", "http://127.0.0.1:port", "http://[::1"):
         with pytest.raises(ServerUnreachable):
             Client(address, TOKEN).health()
 

@@ -21,7 +21,9 @@ from PySide6 import QtCore
 from PySide6.QtTest import QTest
 from SimCroPSlicerLib.child import Child
 from SimCroPSlicerLib.command import Command
-from SimCroPSlicerLib.runners import LocalEngine
+from SimCroPSlicerLib.runners import LocalEngine, RemoteEngine
+
+from simcrop_core.errors import BadRequest
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +46,12 @@ def test_an_unencrypted_server_elsewhere_is_refused(local):
     local.ui.remoteUrlEdit.text = "http://gpu.hospital.example:8378"
     local.ui.remoteUrlEdit.editingFinished.emit()
     assert "unencrypted" in local.ui.messageLabel.text
+
+
+@pytest.mark.parametrize("url", ["https://gpu:99999", "https://gpu:port", "https://[::1", "https://", "ftp://gpu"])
+def test_what_is_no_address_is_said_so(application, url):
+    with pytest.raises(BadRequest, match="no address"):
+        RemoteEngine(url, "token", "", lambda: None)
 
 
 def test_a_server_that_is_not_there_is_said_so(local):

@@ -1,0 +1,134 @@
+"""What becomes of results when another CT is chosen, a report is pasted first, or another module is opened."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+
+import pytest
+
+pytest.importorskip("PySide6", reason="needs PySide6: pip install -r requirements-slicer.lock")
+
+from panel_hand import MASS, evidence, paste
+from PySide6 import QtCore
+from PySide6.QtTest import QTest
+from SimCroPSlicerLib import provenance
+from SimCroPSlicerLib.geometry import affine_of
+from SimCroPSlicerLib.panel_report import PAUSE_MS
+from SimCroPSlicerLib.voxels import voxels_of
+
+HEART = "The heart is enlarged."
+
+
+def choose(panel, volume):
+    panel.widget._parameterNode.inputVolume = volume
+    panel.events()
+
+
+def heatmaps(application, volume):
+    return provenance.results_in(application.scene, "heatmap", volume)
+
+
+def test_another_ct_keeps_the_results_of_the_first(panel, application, chest):
+    """To look at a prior and back: nothing is lost, and the table is each CT's own."""
+    prior = application.add_volume(voxels_of(chest).copy(), affine_of(chest), "prior")
+    paste(panel)
+    rows = panel.column(panel.ui.reportTable, 0)[:3]
+    choose(panel, prior)
+    assert panel.ui.reportTable.rowCount == 0
+    assert len(heatmaps(application, chest)) == 3
+    choose(panel, chest)
+    assert panel.column(panel.ui.reportTable, 0) == rows
+    assert len(heatmaps(application, chest)) == 3
+
+
+def test_a_report_pasted_before_a_ct_is_chosen_is_looked_for_then(panel, application, chest):
+    choose(panel, None)
+    paste(panel)
+    assert evidence(panel) == ["", "", "", ""]
+    choose(panel, chest)
+    panel.until(lambda: panel.ui.reportTable.rowCount == 4 and evidence(panel)[0] == "● located")
+    panel.until(panel.idle)
+    assert len(heatmaps(application, chest)) == 3
+
+
+def test_a_new_report_replaces_the_last_ones_heatmaps_and_no_kept_question(panel, application, chest):
+    """Also where the panel has been restored from the scene, and both stand in one table."""
+    paste(panel)
+    panel.ui.askLineEdit.text = HEART
+    QTest.keyClick(panel.ui.askLineEdit, QtCore.Qt.Key_Return)
+    panel.until(panel.idle)
+    choose(panel, None)
+    choose(panel, chest)
+    assert HEART in panel.column(panel.ui.reportTable, 0)
+    paste(panel, MASS, 1)
+    kept = [provenance.fact(node, "sentence") for node in heatmaps(application, chest)]
+    assert sorted(kept) == sorted([HEART, MASS])
+
+
+def test_the_measures_shown_are_those_of_the_ct_that_is_chosen(panel, application, chest, tmp_path):
+    prior = application.add_volume(voxels_of(chest).copy(), affine_of(chest), "prior")
+    panel.widget.panel.segment.segment("lungs")
+    panel.until(panel.idle)
+    measures = [panel.column(panel.ui.volumeTable, column) for column in range(3)]
+    assert measures[0] == ["left lung", "right lung"]
+    choose(panel, prior)
+    assert panel.ui.volumeTable.rowCount == 0
+    choose(panel, chest)
+    assert [panel.column(panel.ui.volumeTable, column) for column in range(3)] == measures
+    application.save(tmp_path / "scene.mrb")
+    application.scene.Clear()
+    assert panel.ui.volumeTable.rowCount == 0
+    assert application.scene.ReadFromMRB(str(tmp_path / "scene.mrb"), False)
+    panel.events()
+    assert [panel.column(panel.ui.volumeTable, column) for column in range(3)] == measures
+
+
+def test_words_taken_out_of_the_scene_are_in_nothing_that_is_saved(panel, application, chest, tmp_path):
+    """Contours and regions are named after sentences too."""
+    paste(panel)
+    panel.click(panel.ui.keepOutlineButton)
+    panel.click(panel.ui.toSegmentButton)
+    (regions,) = provenance.results_in(application.scene, "attention")
+    region = regions.GetSegmentation().GetNthSegment(0)
+    assert "Spiculated" in region.GetName()
+    panel.click(panel.ui.forgetTextButton)
+    assert region.GetName() == regions.GetName() == "Attention region, not a measurement"
+    application.save(tmp_path / "scene.mrb")
+    with zipfile.ZipFile(tmp_path / "scene.mrb") as archive:
+        saved = " ".join(archive.namelist()).encode() + b"".join(map(archive.read, archive.namelist()))
+    assert b"lower lobe" not in saved
+    assert b"Spiculated" not in saved
+
+
+def test_a_closed_scene_takes_the_words_of_its_patient_along(panel, application, chest):
+    """The next patient's CT is not searched for the last one's report."""
+    paste(panel)
+    application.scene.Clear()
+    panel.until(panel.idle)
+    assert panel.ui.reportTextEdit.plainText == ""
+
+
+def test_a_scene_loaded_in_place_of_the_last_one_fills_the_table_for_good(panel, application, chest, tmp_path):
+    """Also after the pause that would have ended the last report's typing."""
+    paste(panel)
+    rows = panel.column(panel.ui.reportTable, 0)[:3]
+    application.save(tmp_path / "scene.mrb")
+    application.scene.Clear()
+    assert application.scene.ReadFromMRB(str(tmp_path / "scene.mrb"), False)
+    later = time.monotonic() + 2 * PAUSE_MS / 1000
+    panel.until(lambda: time.monotonic() > later and panel.idle())
+    assert panel.column(panel.ui.reportTable, 0) == rows
+
+
+def test_other_modules_see_neither_outline_nor_box_of_the_panel(panel, application, chest):
+    paste(panel, MASS, 1)
+    panel.ui.outlineCheckBox.setChecked(True)
+    assert provenance.results_in(application.scene, "peak")
+    panel.widget.exit()
+    assert not provenance.results_in(application.scene, "peak")
+    assert not provenance.results_in(application.scene, "outline")
+    panel.widget.enter()
+    assert provenance.results_in(application.scene, "peak"), "and what was chosen is shown again on return"
+    assert provenance.results_in(application.scene, "outline")
+    panel.ui.outlineCheckBox.setChecked(False)
