@@ -34,10 +34,10 @@ class Poisoned(TinySource):
         return pair
 
 
-def poisoned(steps, tmp_path, schedule=SHORT):
+def poisoned(steps, tmp_path, schedule=SHORT, **options):
     objective = tiny_objective()
     objective.data = dataclasses.replace(objective.data, source=Poisoned(steps))
-    return Loop(objective, schedule, tmp_path, seed=3, compute=Compute(log_every=1))
+    return Loop(objective, schedule, tmp_path, seed=3, compute=Compute(log_every=1), **options)
 
 
 def test_a_step_without_a_finite_gradient_changes_nothing(tmp_path):

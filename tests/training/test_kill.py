@@ -69,7 +69,7 @@ def test_twenty_kills_change_nothing(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send these signals to another process")
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
 def test_a_signal_to_one_rank_saves_at_the_end_of_the_step_and_stops_all(name, tmp_path):
     ranks = start(2 if name == "SIGTERM" else 1, {tmp_path: {"steps": 10**6, "checkpoint_s": 1e6}})
     while not (tmp_path / "log.jsonl").exists() or len(losses(tmp_path)) < 2:

@@ -41,7 +41,7 @@ SETTINGS = {
 
 
 def recipe(objective):
-    schedule = Schedule(steps=STEPS, learning_rate=3e-3, warm_up=2, measure_every=STEPS, precision="float32")
+    schedule = Schedule(steps=STEPS, learning_rate=1e-2, warm_up=2, measure_every=STEPS, precision="float32")
     return Recipe("tiny", objective, preset="tiny", schedule=schedule, method=SETTINGS[objective])
 
 
@@ -75,7 +75,7 @@ def test_a_killed_run_resumes_to_the_same_losses_as_one_that_was_left_alone(obje
     left_alone, resumed = losses(tmp_path / "whole"), losses(tmp_path / "parts")
     assert len(left_alone) == len(resumed) == STEPS
     assert resumed == pytest.approx(left_alone, abs=2e-4)
-    assert loss_of(learned) < 0.97 * loss_of(objective_of(tiny, data, sentences=sentences))
+    assert loss_of(learned) < 0.95 * loss_of(objective_of(tiny, data, sentences=sentences))
     assert outcome.finished
 
     (path,) = export_run(learned, tiny, data, outcome, tmp_path)

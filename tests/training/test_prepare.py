@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -182,6 +183,17 @@ def test_embeddings_are_computed_once(source, straight, tmp_path, monkeypatch):
     assert len(embedded) == len(rows) == 7
     assert np.array_equal(Store.open(folder).embeddings(MINILM), rows)
     assert not list(folder.glob("embeddings/parts/*"))
+
+
+def test_another_encoder_is_added_and_none_is_lost(source, straight, tmp_path):
+    """Until the sentences change: then the others' rows would be of other sentences."""
+    folder, data = Path(shutil.copytree(straight[0], tmp_path / "store")), read_data_set(source)
+    shorter = dataclasses.replace(MINILM, max_tokens=8)
+    prepare(data, folder, QUICK, one_process, encoders=[MINILM])
+    assert len(prepare(data, folder, QUICK, one_process, encoders=[shorter]).embeddings) == 2
+    assert len(Store.open(folder).embeddings(MINILM)) == len(Store.open(folder).embeddings(shorter)) == 7
+    fewer = dataclasses.replace(data, studies=data.studies[:1])
+    assert len(prepare(fewer, folder, QUICK, one_process, encoders=[shorter]).embeddings) == 1
 
 
 def test_a_folder_of_something_else_or_of_another_set_is_left_alone(source, straight, ct_rate_source, tmp_path):

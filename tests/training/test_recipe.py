@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from simcrop_training.cli import main
 from simcrop_training.engine.errors import UnusableRecipe
 from simcrop_training.engine.schedule import Schedule, parameter_groups
 from simcrop_training.objectives.simcrop_cost import sample_flops
@@ -89,6 +90,87 @@ def test_a_wrong_recipe_is_refused_in_words(text, words, tmp_path):
     path.write_text(text)
     with pytest.raises(UnusableRecipe, match=words):
         read_recipe(path)
+
+
+GOOD = "name: a\nobjective: simcrop\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "hint"),
+    [
+        ("", "the file holds nothing", "at least `name:` and `objective:`"),
+        ("- name\n- objective", "not fields", "at least `name:`"),
+        ("simcrop", "the file holds 'simcrop'", "at least `name:`"),
+        ("1: 2", "no field 1", "words"),
+        ("name: a\n\tobjective: simcrop", "cannot start any token", "Write YAML"),
+        ("objective: [simcrop]", r"not \['simcrop'\]", "behind objective:"),
+        (GOOD + "preset: huge", "preset is one of base, small, mini, tiny for simcrop, not 'huge'", "behind preset:"),
+        ("objective: segmentation\npreset: mini", "base, small, tiny for segmentation", "behind preset:"),
+        (GOOD + "preset: [base]", "preset cannot be", "It is a word"),
+        (GOOD + "schedule: null", "schedule holds nothing", "leave it out"),
+        (GOOD + "schedule: [600]", r"schedule holds \[600\]", "`field: value`"),
+        (GOOD + "model: [1]", "model cannot be", "mapping"),
+        (GOOD + "model: {vision: 3}", "model.vision holds 3", "`field: value`"),
+        (GOOD + "model: {vision: {patch: [0, 16, 8]}}", "model.vision.patch cannot be 0", "from 1 on"),
+        (GOOD + "method: null", "method holds nothing", "leave it out"),
+        (GOOD + "method: {micro_batch: 0}", "method.micro_batch cannot be 0", "whole number from 1 on"),
+        (GOOD + "method: {batch: -4}", "method.batch cannot be -4", "from 1 on"),
+        (GOOD + "schedule: {steps: -1}", "schedule.steps cannot be -1", "from 0 on"),
+        (GOOD + "schedule: {measure_every: 0}", "schedule.measure_every cannot be 0", "from 1 on"),
+        (GOOD + "schedule: {learning_rate: -0.1}", "schedule.learning_rate cannot be -0.1", "from 0 on"),
+        (GOOD + "schedule: {clip: .nan}", "schedule.clip cannot be nan", "from 0 on"),
+        (GOOD + "schedule: {betas: [0.9]}", r"schedule.betas cannot be \[0.9\]", "list of 2"),
+        (GOOD + "crop: {jitter: [few, 16, 8]}", "crop.jitter cannot be 'few'", "whole number"),
+        (GOOD + "compute: {workers: 0}", "compute.workers cannot be 0", "from 1 on"),
+        (GOOD + "seed: -1", "seed cannot be -1", "from 0 on"),
+        ("extends: wrong", "wrong extends wrong", "does not lead back"),
+        ("extends: other", "wrong extends other extends wrong", "does not lead back"),
+        ("extends: [paper]", r"extends cannot be \['paper'\]", "one recipe's name"),
+    ],
+)
+def test_a_malformed_recipe_is_refused_with_what_to_write(text, words, hint, tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+    (tmp_path / "other.yaml").write_text("extends: wrong")
+    with pytest.raises(UnusableRecipe, match=words) as fault:
+        read_recipe(path)
+    assert hint in fault.value.hint
+
+
+def test_a_malformed_method_is_refused_with_another_objective_too(tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(GOOD + "method: [4]")
+    with pytest.raises(UnusableRecipe, match="method holds"):
+        read_recipe(path, objective="ctclip")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        (GOOD + "preset: huge", [], "preset is one of"),
+        (GOOD, ["--steps", "-3"], "schedule.steps cannot be -3"),
+        (GOOD, ["--seed", "-3"], "seed cannot be -3"),
+        (GOOD, ["--workers", "0"], "compute.workers cannot be 0"),
+    ],
+)
+def test_the_command_ends_as_for_any_fault_of_its_user(text, options, words, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+    monkeypatch.setattr("sys.argv", ["simcrop-train", "run", str(path), "--output", str(tmp_path / "out"), *options])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert words in said
+    assert "unusable-recipe" in said
+
+
+@pytest.mark.parametrize("name", ["schedule.warm_up", "schedule.view_every", "schedule.patience", "validation"])
+def test_what_may_be_none_may_be_0(name, tmp_path):
+    path, (*group, field) = tmp_path / "right.yaml", name.split(".")
+    path.write_text(GOOD + (f"{group[0]}: {{{field}: 0}}" if group else f"{field}: 0"))
+    read = read_recipe(path)
+    assert getattr(getattr(read, group[0]) if group else read, field) == 0
 
 
 def test_any_method_goes_with_any_recipe():

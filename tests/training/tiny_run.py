@@ -22,6 +22,7 @@ from simcrop_training.data.source import Pair, draws, epoch_order
 from simcrop_training.engine.loop import Loop, Outcome
 from simcrop_training.engine.ranks import ALONE, Ranks, joined_ranks
 from simcrop_training.engine.schedule import Compute, Schedule
+from simcrop_training.engine.trackers import Tracking
 from simcrop_training.methods import METHODS
 from simcrop_training.objectives.pairs import PairData, PairObjective, PairSettings
 from simcrop_training.objectives.simcrop import SimCroPPretraining
@@ -181,13 +182,17 @@ def ended(ranks: list[subprocess.Popen[str]]) -> list[str]:
 
 
 def run(folder: Path, ranks: Ranks = ALONE, **options: object) -> Outcome:
-    """Train, with fields of `Schedule` and `Compute`, and the name of a method, as options."""
+    """Train, with fields of `Schedule`, `Compute` and `Tracking`, and the name of a method, as options."""
     schedule = Schedule(steps=6, learning_rate=2e-3, warm_up=2, measure_every=10**6, precision="float32")
     schedule = dataclasses.replace(schedule, **_fields(Schedule, options))
     compute = dataclasses.replace(Compute(log_every=1), **_fields(Compute, options))
     torch.manual_seed(int.from_bytes(os.urandom(4)))  # What the process drew before must not matter.
     objective = tiny_method(str(options["method"])) if "method" in options else tiny_objective()
-    return Loop(objective, schedule, folder, seed=3, ranks=ranks, compute=compute).run()
+    tracking = Tracking(**_fields(Tracking, options))
+    recipe = {"name": "tiny", "schedule": {"steps": schedule.steps}}
+    return Loop(
+        objective, schedule, folder, seed=3, ranks=ranks, compute=compute, identity=recipe, tracking=tracking
+    ).run()
 
 
 def _fields(kind: type, options: dict[str, object]) -> dict[str, object]:

@@ -8,20 +8,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from simcrop_core.export.atomic import replacing
+from simcrop_core.models.config import TextConfig
 from simcrop_core.models.presets import PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.state import load_exactly
+from simcrop_core.models.vit import VisionTransformer
 from simcrop_core.models.weights_file import load_tensors
 from simcrop_core.text.encoder import load_text_encoder
 from simcrop_training.data.memory_source import MemorySource
 from simcrop_training.data.sample import sample_paths, texts_of
 from simcrop_training.data.source import SampleSource, Source
 from simcrop_training.data.store_source import CropSettings, StoreSource
-from simcrop_training.engine.errors import NothingToLearnFrom
+from simcrop_training.engine.errors import NothingToLearnFrom, UnreadData
 from simcrop_training.methods import METHODS
 from simcrop_training.objectives.grounding import Grounding
 from simcrop_training.objectives.pairs import PairData, PairObjective
 from simcrop_training.objectives.segmentation import Segmentation
 from simcrop_training.recipe import Data, Recipe
+from simcrop_training.store.encoder_key import encoder_key
 from simcrop_training.store.store import Store
 
 AnyObjective = Grounding | Segmentation | PairObjective
@@ -33,19 +37,25 @@ def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path |
     Args:
         recipe: what to learn and how.
         data: on what.
-        sentences: file that keeps the embeddings of stored samples' sentences from one run to the next.
+        sentences: file that keeps the embeddings of stored samples' sentences from one run to the next (`embed`).
         encoder: grounding weights whose image encoder a run starts from; in a segmentation it stays as it is.
 
     Raises:
         NothingToLearnFrom: a folder without samples, or a store without studies.
+        UnreadData: data that the method does not read.
+        UnknownWeights: `encoder` is no weights file.
+        IncompatibleWeights: its image encoder is another one than the recipe's.
     """
+    _require_read(recipe, data)
     if data.store is not None:
         if METHODS[recipe.objective].objective is None:
             raise NothingToLearnFrom(
                 f"{recipe.objective} learns from stored samples with masks, not from a store.",
                 hint="Give folders of samples (--synthetic, --held-out).",
             )
-        return _started_from(_on_pairs(recipe, _from_store(recipe, data.store)), encoder)
+        objective = _on_pairs(recipe, _from_store(recipe, data.store))
+        _start(objective.vision, encoder)
+        return objective
     synthetic, real, held_out = (sample_paths(folders) for folders in (data.synthetic, data.real, data.held_out))
     if not synthetic or not held_out:
         raise NothingToLearnFrom(
@@ -60,8 +70,9 @@ def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path |
         )  # fmt: skip
     config = PRESETS[recipe.preset]
     texts = sorted({text for path in (*synthetic, *real, *held_out) for text in texts_of(path)})
-    embeddings = embed(texts, recipe.preset, sentences)
-    if METHODS[recipe.objective].objective is not None:
+    on_pairs = METHODS[recipe.objective].objective is not None
+    embeddings = embed(texts, recipe.pretraining().text if on_pairs else config.text, sentences)
+    if on_pairs:
         rows = {text: row.numpy() for text, row in embeddings.items()}
         source: Source = SampleSource(synthetic, rows, recipe.augmentation, recipe.seed)
         if recipe.in_memory:
@@ -70,12 +81,16 @@ def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path |
                 synthetic, rows, config.vision.image, recipe.crop.shift_hu, recipe.seed, places=places
             )
         pairs = PairData(config.frame, source, held_out, embeddings=rows, top_k=config.top_k)
-        return _started_from(_on_pairs(recipe, pairs), encoder)
-    return Grounding(
+        objective = _on_pairs(recipe, pairs)
+        _start(objective.vision, encoder)
+        return objective
+    grounding = Grounding(
         config, recipe.method, synthetic=synthetic, real=real, held_out=held_out,
         embeddings=embeddings, steps=recipe.schedule.steps, seed=recipe.seed,
         augmentation=recipe.augmentation,
     )  # fmt: skip
+    _start(grounding.grounding_model().vision, encoder)
+    return grounding
 
 
 def in_steps(recipe: Recipe, objective: AnyObjective) -> Recipe:
@@ -92,17 +107,24 @@ def in_steps(recipe: Recipe, objective: AnyObjective) -> Recipe:
     return dataclasses.replace(recipe, schedule=recipe.schedule.in_steps(per_epoch))
 
 
-def embed(texts: list[str], preset: str, store: Path) -> dict[str, Tensor]:
-    """Each sentence's embedding by the preset's frozen text tower; new ones are added to the store."""
-    known: dict[str, Tensor] = torch.load(store, weights_only=True) if store.exists() else {}
+def embed(texts: list[str], tower: TextConfig, store: Path) -> dict[str, Tensor]:
+    """Each sentence's embedding by a frozen text tower; new ones are added to the tower's own file.
+
+    Processes that write it at once each write a whole file, and the last one stays.
+
+    Args:
+        texts: sentences.
+        tower: the text encoder.
+        store: name of the file, to which the tower's `encoder_key` is added.
+    """
+    file = store.with_stem(f"{store.stem}-{encoder_key(tower)}")
+    known: dict[str, Tensor] = torch.load(file, weights_only=True) if file.exists() else {}
     new = [text for text in texts if text not in known]
     if new:
-        encoded = load_text_encoder(PRESETS[preset].text).encode(new)
+        encoded = load_text_encoder(tower).encode(new)
         known |= {text: row.clone() for text, row in zip(new, encoded, strict=True)}
-        store.parent.mkdir(parents=True, exist_ok=True)
-        temporary = store.with_suffix(".part")
-        torch.save(known, temporary)
-        temporary.replace(store)
+        with replacing(file) as temporary:
+            torch.save(known, temporary)
     return {text: known[text] for text in texts}
 
 
@@ -125,10 +147,27 @@ def _from_store(recipe: Recipe, folder: Path) -> PairData:
     return PairData(preset.frame, source, validation=validation, top_k=preset.top_k)
 
 
-def _started_from(objective: PairObjective, encoder: Path | None) -> PairObjective:
-    """With the image encoder of weights that exist (A23); its own position table stays."""
+def _require_read(recipe: Recipe, data: Data) -> None:
+    """Refuse data that would be named with the weights without having been read.
+
+    Raises:
+        UnreadData: there are some.
+    """
+    if data.store is not None and (data.synthetic or data.real or data.held_out):
+        raise UnreadData(
+            "A run learns from a store or from folders of samples, not from both.",
+            hint="Leave out --store, or --synthetic, --real and --held-out: a store has held-out studies of its own.",
+        )
+    if data.real and METHODS[recipe.objective].objective is not None:
+        raise UnreadData(
+            f"{recipe.objective} learns from scans with reports, which samples of real scans have not.",
+            hint="Leave out --real; grounding and segmentation read them.",
+        )
+
+
+def _start(vision: VisionTransformer, encoder: Path | None) -> None:
+    """Take the image encoder of weights that exist (A23); its own position table stays."""
     if encoder is not None:
-        own = objective.vision.state_dict().keys()
+        own = vision.state_dict().keys()
         taken = {k: t.float() for k, t in load_tensors(encoder).items() if k in own and k != "pos_embed"}
-        load_exactly(objective.vision, taken, optional={"pos_embed"})
-    return objective
+        load_exactly(vision, taken, optional={"pos_embed"})

@@ -18,6 +18,7 @@ import tyro
 from rich.markup import escape
 
 from simcrop_core.cli.console import out, say_error
+from simcrop_core.cli.options import Flag
 from simcrop_core.errors import SimCroPError
 from simcrop_core.models.presets import PRETRAINING_PRESETS
 from simcrop_core.phantom.truth import Style
@@ -29,9 +30,11 @@ from simcrop_training.data.real_scans import abdomen, cip, lung_dx
 from simcrop_training.data.sample import sample_paths
 from simcrop_training.engine.loop import Loop
 from simcrop_training.engine.ranks import Ranks, joined_ranks
+from simcrop_training.engine.trackers import TrackerName, Tracking
 from simcrop_training.export import export_run
 from simcrop_training.methods import METHODS
-from simcrop_training.recipe import Data, Recipe, identity_of, read_recipe
+from simcrop_training.provenance import start_of
+from simcrop_training.recipe import Data, Recipe, identity_of, overridden, read_recipe
 
 _log = logging.getLogger("simcrop_training")
 
@@ -87,7 +90,7 @@ class Real:
 class Run:
     """Train by a recipe. The same command goes on where a killed one stopped, on any number of processes.
 
-    Under torchrun all processes share the work. SIGTERM (or SIGUSR1) saves at the end of the step and stops.
+    Under torchrun all processes share the work. SIGTERM, SIGUSR1 or Ctrl-C saves at the end of the step and stops.
     """
 
     recipe: Annotated[Path, tyro.conf.Positional]
@@ -103,7 +106,7 @@ class Run:
     real: tuple[Path, ...] = ()
     """Folders of samples of real scans, without a store."""
     encoder: Path | None = None
-    """Grounding weights whose image encoder a run starts from."""
+    """Weights whose image encoder a run starts from; what comes of it bears their licence, too."""
     minutes: float = math.inf
     """Stop after so much training time, all runs of this output together, and export what there is."""
     objective: str | None = None
@@ -122,20 +125,24 @@ class Run:
     """Whether activations are computed again instead of kept, instead of what the recipe says."""
     workers: int | None = None
     """Threads that read and prepare data, instead of the recipe's number."""
+    log_to: tuple[TrackerName, ...] = ()
+    """Send figures and recipe to Weights & Biases or MLflow, as their own environment variables say."""
+    log_pictures: Flag = False
+    """Send them pictures of held-out scans too."""
 
     def run(self) -> int:
         """Train, then export."""
+        Tracking(self.log_to).require()
         if self.threads:
             torch.set_num_threads(self.threads)
         recipe = read_recipe(self.recipe, steps=self.steps, objective=self.objective)
-        chosen = {
+        chosen: dict[str, Any] = {
             name: value
             for name in ("parallel", "compile", "checkpoint_activations", "workers")
             if (value := getattr(self, name)) is not None
         }
-        if self.seed is not None:
-            recipe = dataclasses.replace(recipe, seed=self.seed)
-        recipe = dataclasses.replace(recipe, compute=dataclasses.replace(recipe.compute, **chosen))
+        seed = {} if self.seed is None else {"seed": self.seed}
+        recipe = overridden(recipe, {**seed, "compute": chosen})
         data = Data(self.synthetic, self.real, self.held_out, self.store)
         with joined_ranks() as ranks:
             logging.getLogger("simcrop_training").setLevel(logging.INFO if ranks.first else logging.WARNING)
@@ -174,6 +181,8 @@ class Bench:
     """Print where the time goes instead."""
     memory: bool = False
     """Count what `batch` frames computed at once keep in memory instead."""
+    micro_batches: int = 1
+    """With `memory`: a step is so many times `batch` frames, one after the other."""
 
     def run(self) -> int:
         """Time and say."""
@@ -184,8 +193,11 @@ class Bench:
             from simcrop_training.memory import step_memory
 
             config = PRETRAINING_PRESETS[self.preset]
-            counted = step_memory(config, micro_batch=self.batch, report_tokens=512, sentences=48)
+            counted = step_memory(
+                config, micro_batch=self.batch, report_tokens=512, sentences=48, micro_batches=self.micro_batches
+            )
             _log.info("%s", json.dumps({**dataclasses.asdict(counted), "total": counted.total}))
+            _log.info("%s", counted.left_out)
             return 0
         if self.profile:
             for name, table in zip(("plain", "ours"), profiles(self.preset, batch=self.batch), strict=True):
@@ -201,6 +213,7 @@ def _run(recipe: Recipe, data: Data, asked: Run, ranks: Ranks) -> int:
 
     Under torchrun that is 0 too, because torchrun would start a process again that ends otherwise.
     """
+    start = start_of(asked.encoder) if asked.encoder else None
     objective = objective_of(recipe, data, sentences=asked.output / "sentences.pt", encoder=asked.encoder)
     recipe = in_steps(recipe, objective)
     loop: Loop[Any] = Loop(
@@ -210,7 +223,8 @@ def _run(recipe: Recipe, data: Data, asked: Run, ranks: Ranks) -> int:
         seed=recipe.seed,
         ranks=ranks,
         compute=recipe.compute,
-        identity=identity_of(recipe),
+        identity=identity_of(recipe) | ({"encoder": start.sha256} if start else {}),
+        tracking=Tracking(asked.log_to, asked.log_pictures),
     )
     outcome = loop.run(stop_after_s=60 * asked.minutes)
     if outcome.signal is not None:
@@ -218,7 +232,7 @@ def _run(recipe: Recipe, data: Data, asked: Run, ranks: Ranks) -> int:
         return 0 if dist.is_torchelastic_launched() else 128 + outcome.signal
     with loop.whole_module():
         if ranks.first:
-            paths = export_run(objective, recipe, data, outcome, asked.output)
+            paths = export_run(objective, recipe, data, outcome, asked.output, start=start)
             said = ", ".join(map(str, paths))
             _log.info("%s after %d steps: %s", said, outcome.step, json.dumps(outcome.metrics))
     return 0

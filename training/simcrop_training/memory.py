@@ -13,6 +13,7 @@ from simcrop_core.models.config import PretrainingConfig
 from simcrop_core.models.masking import NOT_A_TARGET, keep_indices, visible_count
 from simcrop_core.models.simcrop import PretrainingBatch, SimCroP
 from simcrop_core.text.bert import Bert, BertConfig
+from simcrop_training.engine.ordered_sum import OrderedSum
 from simcrop_training.objectives.simcrop import TokenStates
 
 # BERT-base, as CXR-BERT is, but for its width.
@@ -24,27 +25,43 @@ _FLOAT32 = 4
 
 @dataclass(frozen=True, slots=True)
 class StepMemory:
-    """Gigabytes (10⁹ bytes) of one process.
+    """Gigabytes (10⁹ bytes) of one process that computes its steps in exact order.
 
     Attributes:
         weights: of what is trained, float32, and of the frozen text encoder.
-        gradients: of one micro-batch, and its copy in the step's ordered sum.
+        gradients: of one micro-batch, which lie there until the next one's backward pass.
+        sums: unfinished nodes of the step's ordered sum, at the worst micro-batch.
         moments: of AdamW.
         activations: kept for the backward pass of one micro-batch, bfloat16 where autocast has it.
     """
 
     weights: float
     gradients: float
+    sums: float
     moments: float
     activations: float
 
     @property
     def total(self) -> float:
-        """All of it; kernels' own work space and the allocator's losses come on top."""
-        return self.weights + self.gradients + self.moments + self.activations
+        """What is there at once at the end of a forward pass, or of its backward pass where that is more.
+
+        By the end of the backward pass the activations are gone, and the gradient has its copy for the ordered sum.
+        """
+        return self.weights + self.gradients + self.sums + self.moments + max(self.activations, self.gradients)
+
+    @property
+    def left_out(self) -> str:
+        """What else takes memory, in a sentence or two."""
+        return (
+            "Not counted: kernels' own work space, the allocator's losses, the data of micro-batches read ahead. "
+            f"Processes that share a step exchange gradients at its end: about {6 * self.gradients:.1f} GB instead of "
+            "gradients, sums and activations, which is less where activations are large."
+        )
 
 
-def step_memory(config: PretrainingConfig, *, micro_batch: int, report_tokens: int, sentences: int) -> StepMemory:
+def step_memory(
+    config: PretrainingConfig, *, micro_batch: int, report_tokens: int, sentences: int, micro_batches: int = 1
+) -> StepMemory:
     """Count by running the forward pass of one micro-batch of noise on the CPU.
 
     Args:
@@ -52,6 +69,7 @@ def step_memory(config: PretrainingConfig, *, micro_batch: int, report_tokens: i
         micro_batch: frames computed at once.
         report_tokens: word pieces of every report.
         sentences: of every report.
+        micro_batches: of a step, all of them on this process.
     """
     width = config.report_dim
     bert = Bert(dataclasses.replace(_BERT, dim=width, mlp_dim=4 * width))
@@ -63,10 +81,20 @@ def step_memory(config: PretrainingConfig, *, micro_batch: int, report_tokens: i
     activations = _kept_by_forward(network, _noise(config, micro_batch, report_tokens, sentences))
     return StepMemory(
         weights=(trained + frozen) * _FLOAT32 / 1e9,
-        gradients=2 * trained * _FLOAT32 / 1e9,
+        gradients=trained * _FLOAT32 / 1e9,
+        sums=_most_nodes(micro_batches) * trained * _FLOAT32 / 1e9,
         moments=2 * trained * _FLOAT32 / 1e9,
         activations=activations / 1e9,
     )
+
+
+def _most_nodes(micro_batches: int) -> int:
+    """Nodes of the ordered sum that wait, at most, while a micro-batch is computed."""
+    tree, most = OrderedSum(micro_batches), 0
+    for leaf in range(micro_batches):
+        most = max(most, len(tree.nodes))
+        tree.add(leaf, torch.zeros(1))
+    return most
 
 
 def _kept_by_forward(network: SimCroP, batch: PretrainingBatch) -> int:

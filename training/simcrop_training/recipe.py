@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from simcrop_core.models.config import PretrainingConfig
-from simcrop_core.models.presets import PRETRAINING_PRESETS
+from simcrop_core.models.presets import PRETRAINING_PRESETS, SEGMENTATION_PRESETS
 from simcrop_training.data.augment import Augmentation
 from simcrop_training.data.store_source import CropSettings
 from simcrop_training.engine.errors import UnusableRecipe
 from simcrop_training.engine.schedule import Compute, Schedule
 from simcrop_training.methods import METHODS
 from simcrop_training.objectives.pairs import PairSettings
+from simcrop_training.recipe_values import WrongValue, changed, mapping_of
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -65,7 +64,8 @@ class Recipe:
         Raises:
             ValueError: `model` has a field that no network has.
         """
-        config = _changed(PRETRAINING_PRESETS[self.preset], {**METHODS[self.objective].model, **self.model})
+        method = METHODS[self.objective].model
+        config = changed(PRETRAINING_PRESETS[self.preset], {**method, **mapping_of(self.model, "model")}, "model")
         assert isinstance(config, PretrainingConfig)
         return config
 
@@ -105,13 +105,23 @@ def read_recipe(name: Path, *, steps: int | None = None, objective: str | None =
         values = _values(path) if objective is None else _with_objective(_values(path), objective)
         recipe = recipe_of(values)
         recipe.pretraining()
-    except (ValueError, yaml.YAMLError) as fault:
-        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
-        raise UnusableRecipe(f"{path} is no recipe: {fault}", hint=f"Known by name: {known}.") from fault
-    if steps is None:
-        return recipe
-    schedule = dataclasses.replace(recipe.schedule, steps=steps, epochs=None)
-    return dataclasses.replace(recipe, schedule=schedule)
+    except (OSError, ValueError, yaml.YAMLError) as fault:
+        raise UnusableRecipe(f"{path} is no recipe: {fault}", hint=_hint_of(fault)) from fault
+    return recipe if steps is None else overridden(recipe, {"schedule": {"steps": steps, "epochs": None}})
+
+
+def overridden(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """A recipe with what a command says instead.
+
+    Raises:
+        UnusableRecipe: a field or a value that no recipe has.
+    """
+    try:
+        new = changed(recipe, values)
+    except ValueError as fault:
+        raise UnusableRecipe(f"The recipe {recipe.name} cannot be run so: {fault}", hint=_hint_of(fault)) from fault
+    assert isinstance(new, Recipe)
+    return new
 
 
 def recipe_of(values: Mapping[str, Any]) -> Recipe:
@@ -121,10 +131,18 @@ def recipe_of(values: Mapping[str, Any]) -> Recipe:
         ValueError: a field or a value that no recipe has.
     """
     objective = values.get("objective")
-    if objective not in METHODS:
-        raise ValueError(f"objective is one of {', '.join(METHODS)}, not {objective!r}.")
-    recipe = _changed(Recipe(name="", objective=objective, method=METHODS[objective].settings()), values)
+    if not isinstance(objective, str) or objective not in METHODS:
+        raise WrongValue(
+            f"objective is one of {', '.join(METHODS)}, not {objective!r}.", hint="Write one of them behind objective:."
+        )
+    recipe = changed(Recipe(name="", objective=objective, method=METHODS[objective].settings()), values)
     assert isinstance(recipe, Recipe)
+    presets = SEGMENTATION_PRESETS if objective == "segmentation" else PRETRAINING_PRESETS
+    if recipe.preset not in presets:
+        raise WrongValue(
+            f"preset is one of {', '.join(presets)} for {objective}, not {recipe.preset!r}.",
+            hint="Write one of them behind preset:.",
+        )
     return recipe
 
 
@@ -135,13 +153,21 @@ def identity_of(recipe: Recipe) -> dict[str, Any]:
     return fields
 
 
-def _values(path: Path) -> dict[str, Any]:
-    """The fields of a file, on top of those of the file it extends."""
+def _values(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The fields of a file, on top of those of the file it extends; `above` are those that extend it."""
     if not path.is_file():
-        raise ValueError("there is no such file.")
-    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    base = values.pop("extends", None)
-    return values if base is None else _merged(_values(path.with_name(f"{base}.yaml")), values)
+        raise ValueError(f"{path}: there is no such file." if above else "there is no such file.")
+    if path.resolve() in above:
+        ring = " extends ".join(p.stem for p in (*above[above.index(path.resolve()) :], path))
+        raise WrongValue(f"{ring}.", hint="Write `extends:` with the name of a recipe that does not lead back to it.")
+    least = "Write `field: value`, one a line; at least `name:` and `objective:`, or `extends:`."
+    values = mapping_of(yaml.safe_load(path.read_text(encoding="utf-8")), "the file", hint=least)
+    if "extends" not in values:
+        return values
+    base = values.pop("extends")
+    if not isinstance(base, str):
+        raise WrongValue(f"extends cannot be {base!r}.", hint="Write one recipe's name without .yaml behind extends:.")
+    return _merged(_values(path.with_name(f"{base}.yaml"), (*above, path.resolve())), values)
 
 
 def _with_objective(values: dict[str, Any], objective: str) -> dict[str, Any]:
@@ -149,7 +175,7 @@ def _with_objective(values: dict[str, Any], objective: str) -> dict[str, Any]:
     if objective not in METHODS:
         return {**values, "objective": objective}
     own = {field.name for field in dataclasses.fields(METHODS[objective].settings)}
-    kept = {name: value for name, value in values.get("method", {}).items() if name in own}
+    kept = {name: value for name, value in mapping_of(values.get("method", {}), "method").items() if name in own}
     return {**values, "name": f"{values.get('name', '')}-{objective}", "objective": objective, "method": kept}
 
 
@@ -159,36 +185,11 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return below | above | nested
 
 
-def _changed(settings: Any, values: Mapping[str, Any]) -> Any:
-    """A dataclass with some fields changed, nested ones from nested dictionaries; lists become tuples.
-
-    Raises:
-        ValueError: a field that the dataclass does not have, or a value that is none of those it may have.
-    """
-    kind = type(settings)
-    hints = typing.get_type_hints(kind)
-    if unknown := sorted(values.keys() - {f.name for f in dataclasses.fields(kind)}):
-        raise ValueError(f"{kind.__name__} has no field {', '.join(unknown)}.")
-    changed = {}
-    for name, value in values.items():
-        now = getattr(settings, name)
-        if dataclasses.is_dataclass(now):
-            changed[name] = _changed(now, value)
-            continue
-        changed[name] = tuple(value) if isinstance(value, list) else value
-        _require(changed[name], hints[name], f"{kind.__name__}.{name}")
-    return dataclasses.replace(settings, **changed)
-
-
-def _require(value: Any, hint: Any, name: str) -> None:
-    """Catch what YAML reads otherwise than meant, such as 1e-4, which it takes for a word."""
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        if value not in typing.get_args(hint):
-            raise ValueError(f"{name} is one of {', '.join(map(str, typing.get_args(hint)))}, not {value!r}.")
-        return
-    kinds = typing.get_args(hint) if origin in (typing.Union, types.UnionType) else (hint,)
-    plain = [typing.get_origin(kind) or kind for kind in kinds]
-    whole = isinstance(value, int) and not isinstance(value, bool) and float in plain
-    if not whole and not (isinstance(value, tuple(plain)) and (bool in plain or not isinstance(value, bool))):
-        raise ValueError(f"{name} cannot be {value!r}.")
+def _hint_of(fault: Exception) -> str:
+    """What to write instead."""
+    if isinstance(fault, WrongValue):
+        return fault.hint
+    if isinstance(fault, yaml.YAMLError):
+        return "Write YAML: `field: value`, one a line, what belongs to a field indented under it."
+    known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+    return f"Known by name: {known}."

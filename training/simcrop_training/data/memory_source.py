@@ -15,13 +15,20 @@ from simcrop_core.models.presets import CHEST_LABELS
 from simcrop_core.text.sentences import split_sentences
 from simcrop_training.data.organs import Organs, coarse_labels
 from simcrop_training.data.sample import Sample, load_sample
-from simcrop_training.data.source import Pair, draws, epoch_order, evenly_spread
+from simcrop_training.data.source import Pair, draws, epoch_order, evenly_spread, with_reports
 
 
 def coarse_image(image: NDArray[np.int16], shape: tuple[int, int, int]) -> NDArray[np.int16]:
-    """(H, W, D) int16 HU averaged over blocks."""
-    averaged = F.adaptive_avg_pool3d(torch.from_numpy(image)[None, None].float(), shape)[0, 0]
-    coarse: NDArray[np.int16] = averaged.round().to(torch.int16).numpy()
+    """(H, W, D) int16 HU averaged over blocks, of which there are `shape` in the image.
+
+    One layer of blocks at a time: a float copy of a whole image for every sample, freed among small arrays that stay,
+    leaves holes on the heap that no later copy fits into, some 20 MB a sample.
+    """
+    coarse = np.empty(shape, np.int16)
+    thickness = image.shape[0] // shape[0]
+    for x, averaged in enumerate(coarse):
+        layer = torch.from_numpy(image[x * thickness : (x + 1) * thickness])[None, None].float()
+        averaged[:] = F.adaptive_avg_pool3d(layer, (1, *shape[1:]))[0, 0, 0].round().to(torch.int16).numpy()
     return coarse
 
 
@@ -29,12 +36,15 @@ class MemorySource:
     """A `Source` of samples with reports; frames differ between epochs by a shift of all intensities alone.
 
     Args:
-        paths: of the samples; those without a report are left out.
+        paths: of the samples; those without a sentence in their report are left out.
         embeddings: of every sentence in their reports, (C,).
         shape: voxels of the network's frame along x, y, z, dividing those of a stored sample.
         shift_hu: largest shift of all intensities.
         seed: of order and shifts.
         places: whether to keep where sentences are, which takes more room than the frames.
+
+    Raises:
+        NothingToLearnFrom: no sample has a report.
     """
 
     def __init__(
@@ -49,7 +59,7 @@ class MemorySource:
     ) -> None:
         self._places = places
         self._shape, self._shift_hu, self._seed, self._embeddings = shape, shift_hu, seed, embeddings
-        self._kept = [self._pair(sample) for sample in map(load_sample, paths) if sample.report]
+        self._kept = [self._pair(load_sample(path)) for path in with_reports(paths)]
         self.pairs = len(self._kept)
         self.pair_bytes = 2 * int(np.prod(shape))
 

@@ -17,6 +17,7 @@ from simcrop_core.text.sentences import split_sentences
 from simcrop_training.data.augment import Augmentation, augmented
 from simcrop_training.data.organs import Organs, organs_of_marks
 from simcrop_training.data.sample import Truth, load_sample, report_of
+from simcrop_training.engine.errors import NothingToLearnFrom
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,14 +119,34 @@ def epoch_order(groups: tuple[int, ...], seed: int, epoch: int) -> NDArray[np.in
     return order
 
 
+def with_reports(paths: Sequence[Path]) -> list[Path]:
+    """The stored samples whose report has a sentence.
+
+    Raises:
+        NothingToLearnFrom: there is none.
+    """
+    kept = [path for path in paths if split_sentences(report_of(path))]
+    if not kept:
+        where = f", such as {paths[0]}," if paths else ""
+        raise NothingToLearnFrom(
+            f"None of {len(paths)} samples{where} has a report, and this method learns from reports.",
+            hint="Give phantoms (simcrop-train phantoms writes a report for each); grounding and segmentation do "
+            "without reports.",
+        )
+    return kept
+
+
 class SampleSource:
     """Stored samples with reports (`sample.py`), shifted and changed as `augment` does.
 
     Args:
-        paths: of the samples.
+        paths: of the samples; those without a sentence in their report are left out.
         embeddings: of every sentence in their reports, (C,).
         augmentation: how strongly they are changed.
         seed: of order and changes.
+
+    Raises:
+        NothingToLearnFrom: no sample has a report.
     """
 
     def __init__(
@@ -135,7 +156,12 @@ class SampleSource:
         augmentation: Augmentation,
         seed: int,
     ) -> None:
-        self._paths, self._embeddings, self._augmentation, self._seed = list(paths), embeddings, augmentation, seed
+        self._paths, self._embeddings, self._augmentation, self._seed = (
+            with_reports(paths),
+            embeddings,
+            augmentation,
+            seed,
+        )
         self.pairs = len(self._paths)
         self.pair_bytes = self._paths[0].stat().st_size
 

@@ -35,6 +35,12 @@ class NothingToLearnFrom(SimCroPError):
     code = "nothing-to-learn-from"
 
 
+class UnreadData(SimCroPError):
+    """Data were named that the method does not read."""
+
+    code = "unread-data"
+
+
 class UnusableExpertBank(SimCroPError):
     """A file is no bank of an X-ray expert, or one that does not fit the run."""
 
@@ -51,3 +57,9 @@ class UnusableOrganTexts(SimCroPError):
     """What reports say of organs cannot be taken from the files named."""
 
     code = "unusable-organ-texts"
+
+
+class TrackerUnavailable(SimCroPError):
+    """Weights & Biases or MLflow was asked for and does not take the run."""
+
+    code = "tracker-unavailable"

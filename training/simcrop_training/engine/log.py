@@ -1,30 +1,17 @@
-"""What a run writes down: JSON lines and TensorBoard events, and Weights & Biases or MLflow where they are set up."""
+"""What a run writes down: JSON lines and TensorBoard events, and what of it goes to the trackers that are asked for."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-
-class Sink(Protocol):
-    """A place that takes figures and pictures."""
-
-    def figures(self, step: int, values: Mapping[str, float]) -> None:
-        """Figures of a step."""
-
-    def picture(self, step: int, pixels: NDArray[np.uint8]) -> None:
-        """A picture, (rows, columns, 3)."""
-
-    def close(self) -> None:
-        """Write out what is still held."""
+from simcrop_training.engine.trackers import End, Sink, Tracking, start_trackers
 
 
 class TensorBoard:
@@ -42,53 +29,9 @@ class TensorBoard:
         """See `Sink`."""
         self._writer.add_image("view", pixels, step, dataformats="HWC")
 
-    def close(self) -> None:
+    def close(self, _end: End) -> None:
         """See `Sink`."""
         self._writer.close()
-
-
-class WandB:
-    """A run of Weights & Biases; the project is `WANDB_PROJECT`."""
-
-    def __init__(self, folder: Path) -> None:
-        import wandb
-
-        self._wandb = wandb
-        self._run = wandb.init(dir=str(folder), id=folder.resolve().name, resume="allow")
-
-    def figures(self, step: int, values: Mapping[str, float]) -> None:
-        """See `Sink`."""
-        self._run.log(dict(values), step=step)
-
-    def picture(self, step: int, pixels: NDArray[np.uint8]) -> None:
-        """See `Sink`."""
-        self._run.log({"view": self._wandb.Image(pixels)}, step=step)
-
-    def close(self) -> None:
-        """See `Sink`."""
-        self._run.finish()
-
-
-class MLflow:
-    """A run of MLflow at `MLFLOW_TRACKING_URI`."""
-
-    def __init__(self, folder: Path) -> None:
-        import mlflow
-
-        self._mlflow = mlflow
-        mlflow.start_run(run_name=folder.resolve().name)
-
-    def figures(self, step: int, values: Mapping[str, float]) -> None:
-        """See `Sink`."""
-        self._mlflow.log_metrics({name.replace(":", "_"): value for name, value in values.items()}, step=step)
-
-    def picture(self, step: int, pixels: NDArray[np.uint8]) -> None:
-        """See `Sink`."""
-        self._mlflow.log_image(pixels, f"view-{step:08d}.png")
-
-    def close(self) -> None:
-        """See `Sink`."""
-        self._mlflow.end_run()
 
 
 class Log:
@@ -100,16 +43,25 @@ class Log:
     Args:
         output: folder of the run.
         step: steps done before.
+        tracking: what leaves the folder.
+        recipe: told to the trackers.
     """
 
-    def __init__(self, output: Path, step: int) -> None:
+    def __init__(self, output: Path, step: int, tracking: Tracking, recipe: Mapping[str, Any]) -> None:
         output.mkdir(parents=True, exist_ok=True)
+        self._output, self._tracking, self._recipe = output, tracking, recipe
         self._path = output / "log.jsonl"
-        self._sinks: list[Sink] = [TensorBoard(output / "tensorboard", step)]
-        if "WANDB_PROJECT" in os.environ and importlib.util.find_spec("wandb"):
-            self._sinks.append(WandB(output))
-        if "MLFLOW_TRACKING_URI" in os.environ and importlib.util.find_spec("mlflow"):
-            self._sinks.append(MLflow(output))
+        self._board = TensorBoard(output / "tensorboard", step)
+        self._trackers: list[Sink] = []
+
+    def open(self) -> None:
+        """Begin at the trackers.
+
+        Raises:
+            MissingDependency: one is not installed.
+            TrackerUnavailable: one does not take the run.
+        """
+        self._trackers = start_trackers(self._tracking, self._output, self._recipe)
 
     def event(self, **values: Any) -> None:
         """Append a line."""
@@ -120,15 +72,17 @@ class Log:
         """Append a line with figures of a step, as `group` if that is named, and hand them to every other place."""
         self.event(step=step, **({group: dict(values)} if group else values))
         prefix = f"{group}/" if group else ""
-        for sink in self._sinks:
+        for sink in (self._board, *self._trackers):
             sink.figures(step, {prefix + name: value for name, value in values.items()})
 
     def picture(self, step: int, pixels: NDArray[np.uint8]) -> None:
-        """Hand a picture to every place that takes one."""
-        for sink in self._sinks:
-            sink.picture(step, pixels)
+        """Keep a picture in the folder; trackers get it only where the user said so."""
+        self._board.picture(step, pixels)
+        for tracker in self._trackers if self._tracking.pictures else []:
+            tracker.picture(step, pixels)
 
-    def close(self) -> None:
-        """Write out what is still held."""
-        for sink in self._sinks:
-            sink.close()
+    def close(self, end: End) -> None:
+        """Write out what is still held, and tell the trackers how the run ended."""
+        trackers, self._trackers = self._trackers, []
+        for sink in (self._board, *trackers):
+            sink.close(end)

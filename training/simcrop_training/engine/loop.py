@@ -31,6 +31,7 @@ from simcrop_training.engine.record import Record
 from simcrop_training.engine.schedule import Compute, Schedule, adamw
 from simcrop_training.engine.signals import StopRequests
 from simcrop_training.engine.speed import Speed, peak_flops
+from simcrop_training.engine.trackers import Tracking
 
 _log = logging.getLogger("simcrop_training")
 Computed = TypeVar("Computed")
@@ -66,6 +67,7 @@ class Loop(Generic[Batch]):
         ranks: processes that share the work.
         compute: how it is computed.
         identity: what two runs must agree on to be one run (such as the recipe); kept in checkpoints.
+        tracking: what of the log leaves the folder.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Loop(Generic[Batch]):
         ranks: Ranks = ALONE,
         compute: Compute | None = None,
         identity: dict[str, Any] | None = None,
+        tracking: Tracking | None = None,
     ) -> None:
         self.objective: Objective[Batch] = in_pieces(objective)
         self.schedule, self.seed, self.ranks, self.compute = schedule, seed, ranks, compute or Compute()
@@ -93,7 +96,10 @@ class Loop(Generic[Batch]):
         self._worst = self._passed_over.clone()
         self._measured = -1
         self._waited_s = 0.0
-        self.record = Record(output, kept=ranks.first, speed=self._speed(), step=self.step, steps=schedule.steps)
+        self.record = Record(
+            output, ranks=ranks, speed=self._speed(), step=self.step, steps=schedule.steps,
+            tracking=tracking or Tracking(), recipe=self._identity,
+        )  # fmt: skip
         if found:
             self.record.event(resumed=self.step, ranks_then=found.world, ranks_now=ranks.world)
 
@@ -101,11 +107,12 @@ class Loop(Generic[Batch]):
         """Train until the schedule ends, `stop_at` steps are done, `stop_after_s` seconds of training or a signal.
 
         Whatever ends it, a checkpoint is written; only the end of the schedule counts as finished. A signal (SIGTERM,
-        SIGUSR1) to any rank ends the run of all after the step at hand.
+        SIGUSR1, SIGINT) to any rank ends the run of all after the step at hand.
 
         Raises:
             Diverged: too many steps in a row had no finite gradient.
             CannotWrite: the last checkpoint cannot be written.
+            MissingDependency, TrackerUnavailable: a tracker asked for is not there.
         """
         last = min(self.schedule.steps, stop_at if stop_at is not None else self.schedule.steps)
         began, earlier, saved = time.monotonic(), self.seconds, time.monotonic()
@@ -133,6 +140,8 @@ class Loop(Generic[Batch]):
                 metrics = self._look(metrics)
             self._save(final=True)
             signal = max(self.ranks.gathered(requests.received or 0)) or None
+            if signal is not None:
+                self.record.stopped()
             if signal is None and self._measured != self.step:
                 metrics = self._measure()
         return Outcome(self.step, self.seconds, metrics, self.step >= self.schedule.steps, signal)
@@ -283,6 +292,7 @@ class Loop(Generic[Batch]):
         return metrics
 
     def _view(self) -> None:
+        self._write()  # W&B takes steps in their order alone
         with self.whole_module():
             if self.ranks.first:
                 self.objective.module.eval()

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from torch import Tensor
 
 from simcrop_training.engine.bar import Bar
+from simcrop_training.engine.errors import TrackerUnavailable
 from simcrop_training.engine.log import Log
 from simcrop_training.engine.objective import View
+from simcrop_training.engine.ranks import Ranks
 from simcrop_training.engine.speed import Speed
+from simcrop_training.engine.trackers import Tracking
 
 
 class Record:
@@ -19,20 +23,35 @@ class Record:
 
     Args:
         output: folder of the run.
-        kept: whether this is the first rank.
+        ranks: of the run.
         speed: of the steps.
         step: steps done before; figures of later ones that an earlier process left in TensorBoard are hidden.
         steps: of the run.
+        tracking: what of it leaves the folder.
+        recipe: told to the trackers.
     """
 
-    def __init__(self, output: Path, *, kept: bool, speed: Speed, step: int, steps: int) -> None:
-        self._log = Log(output, step) if kept else None
+    def __init__(
+        self,
+        output: Path,
+        *,
+        ranks: Ranks,
+        speed: Speed,
+        step: int,
+        steps: int,
+        tracking: Tracking,
+        recipe: Mapping[str, Any],
+    ) -> None:
+        self._log = Log(output, step, tracking, recipe) if ranks.first else None
+        self._ranks, self._tracked = ranks, bool(tracking.names)
         self._speed = speed
-        self._bar = Bar(shown=kept, done=step, total=steps)
+        self._bar = Bar(shown=ranks.first, done=step, total=steps)
         self._waiting: list[tuple[int, float, Mapping[str, Tensor]]] = []
         self._loss: float | None = None
+        self._stopped = False
 
     def __enter__(self) -> Record:
+        self._open()
         self._bar.__enter__()
         self._speed.begin()
         return self
@@ -42,7 +61,12 @@ class Record:
     ) -> None:
         self._bar.__exit__(kind, fault, trace)
         if self._log:
-            self._log.close()
+            failed = kind is not None and issubclass(kind, Exception)
+            self._log.close("failed" if failed else "stopped" if self._stopped or kind else "finished")
+
+    def stopped(self) -> None:
+        """Take note that somebody stopped the run, which will go on."""
+        self._stopped = True
 
     def event(self, **values: object) -> None:
         """Write down something that happened."""
@@ -83,3 +107,17 @@ class Record:
         self._log.figures(step, view.figures, group="view")
         if view.picture is not None:
             self._log.picture(step, view.picture)
+
+    def _open(self) -> None:
+        """Begin at the trackers; where the first rank cannot, all ranks end."""
+        fault: TrackerUnavailable | None = None
+        if self._log:
+            try:
+                self._log.open()
+            except TrackerUnavailable as error:
+                fault = error
+        if not self._tracked:
+            return
+        said = self._ranks.told(None if fault is None else (fault.message, fault.hint))
+        if said is not None:
+            raise TrackerUnavailable(said[0], hint=said[1]) from fault

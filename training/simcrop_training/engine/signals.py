@@ -6,11 +6,15 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
-_NAMES = ("SIGTERM", "SIGUSR1")  # What Slurm and torchrun send; Windows has no SIGUSR1.
+# What Slurm, torchrun and a terminal (Ctrl-C) send; Windows has no SIGUSR1.
+_NAMES = ("SIGTERM", "SIGUSR1", "SIGINT")
 
 
 class StopRequests:
-    """While entered, SIGTERM and, where it exists, SIGUSR1 only set `received`; handlers are put back afterwards."""
+    """While entered, SIGTERM, SIGINT and, where it exists, SIGUSR1 only set `received`; a second SIGINT ends at once.
+
+    Handlers are put back afterwards.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -30,4 +34,6 @@ class StopRequests:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.received is not None:
+            raise KeyboardInterrupt
         self.received = number

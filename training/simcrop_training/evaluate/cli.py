@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from simcrop_core.cli.console import exit_code
 from simcrop_core.errors import NotAChest
 from simcrop_core.inference.engine import Engine
 from simcrop_core.phantom.draw import draw_phantom
@@ -107,7 +109,8 @@ class Real:
 class Methods:
     """Train every method at equal budget on phantoms and print one table (synthetic data).
 
-    Minutes a method and seed on two cores. The same command goes on where a killed one stopped.
+    Minutes a method and seed on two cores. The same command goes on where a killed one stopped; another budget, recipe
+    or training folder needs another --output.
     """
 
     training: Annotated[Path, tyro.conf.Positional]
@@ -134,7 +137,8 @@ class Methods:
     def run(self) -> None:
         """Train, measure, write."""
         # Only this command needs scikit-learn.
-        from simcrop_training.evaluate.methods import Budget, Contender, compare, table
+        from simcrop_training.evaluate.methods import Budget, Contender, compare
+        from simcrop_training.evaluate.table import table
 
         names = self.methods or tuple(name for name, method in METHODS.items() if method.objective is not None)
         rows = [Contender(name, self.recipe, name) for name in names]
@@ -175,9 +179,17 @@ def _short(value: object) -> str:
 
 
 def main() -> None:
-    """The entry point."""
+    """The entry point. Exit code 0: done; 1: the input or the environment is at fault; 2: usage."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    tyro.extras.subcommand_cli_from_dict({"phantoms": Phantoms, "real": Real, "methods": Methods}).run()
+    command: Phantoms | Real | Methods = tyro.extras.subcommand_cli_from_dict(
+        {"phantoms": Phantoms, "real": Real, "methods": Methods}
+    )
+
+    def run() -> int:
+        command.run()
+        return 0
+
+    sys.exit(exit_code(run, stopped="The same command goes on."))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Every method at equal budget on phantoms: what it learned, and what a step costs. Synthetic data throughout.
 
 Each method and seed is one ordinary run of `simcrop-train run`, in a process of its own, and is measured from the
-weights that it exported. What is done stays: the same call goes on where it was stopped.
+weights that it exported. What is done stays, as long as it is the same that is asked for (`evaluate.identity`): the
+same call goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import median
 
 import numpy as np
 import torch
@@ -25,12 +26,16 @@ from simcrop_core.text.ct_rate import CT_RATE_LABELS
 from simcrop_core.text.encoder import load_text_encoder
 from simcrop_training.data.frames import frames_of
 from simcrop_training.data.sample import sample_paths, texts_of
+from simcrop_training.engine.errors import UnusableRecipe
+from simcrop_training.evaluate.identity import require_run, run_identity, samples_identity, weights_identity
 from simcrop_training.evaluate.labelled import Labelled, load_labelled
 from simcrop_training.evaluate.probe import auroc_by_label, probe_scores
+from simcrop_training.evaluate.table import by_label, table
 from simcrop_training.evaluate.trained import Trained, load_trained
 from simcrop_training.objectives.fvlm import Fvlm
 from simcrop_training.objectives.fvlm_zero_shot import OrganZeroShot
 from simcrop_training.objectives.regions import measured_regions
+from simcrop_training.recipe import Recipe, overridden, read_recipe
 
 _AT_ONCE = 16
 FIGURES = "figures.json"
@@ -90,22 +95,42 @@ def compare(contenders: Sequence[Contender], budget: Budget, output: Path) -> di
 
     Raises:
         RunFailed: a run ended with an error; those before it are kept.
+        AnotherRun: a folder there holds a run of another recipe, seed, budget or training data.
     """
     measured: dict[str, list[dict[str, float]]] = {}
+    tests = {name: samples_identity(where) for name, where in budget.tests.items()}
     for contender in contenders:
         for seed in budget.seeds:
-            folder = output / contender.name / f"seed-{seed}"
-            if not (folder / FIGURES).is_file():
-                _train(contender, seed, budget, folder)
-                _write(folder / FIGURES, figures_of(folder, budget))
-            measured.setdefault(contender.name, []).append(json.loads((folder / FIGURES).read_text(encoding="utf-8")))
+            figures = _figures_of_run(contender, seed, budget, tests, output / contender.name / f"seed-{seed}")
+            measured.setdefault(contender.name, []).append(figures)
             _write(output / FIGURES, measured)
             (output / "table.md").write_text(table(measured), encoding="utf-8")
     return measured
 
 
+def _figures_of_run(
+    contender: Contender, seed: int, budget: Budget, tests: Mapping[str, object], folder: Path
+) -> dict[str, float]:
+    """Those that are there if they are of these weights and scans; else what is missing is trained and measured."""
+    run = run_identity(_recipe(contender, seed, budget), budget.training, _held_out(budget))
+    require_run(folder, run)
+    if not (folder / "provenance.json").is_file() or not weights_identity(folder):
+        _train(contender, seed, budget, folder)
+    identity = {"weights": weights_identity(folder), "training": run["training"], "tests": tests}
+    path = folder / FIGURES
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if kept.get("of") != identity:
+        kept = {"of": identity, "figures": figures_of(folder, budget)}
+        _write(path, kept)
+    figures: dict[str, float] = kept["figures"]
+    return figures
+
+
 def figures_of(folder: Path, budget: Budget) -> dict[str, float]:
-    """What a run in this folder learned and what it cost; a figure that the method cannot have is left out."""
+    """What a run in this folder learned and what it cost; a figure that the method cannot have is left out.
+
+    Of areas under the curve, those of the labels beside their mean (`evaluate.table.by_label`).
+    """
     trained = load_trained(folder)
     shape = trained.vision.config.image
     train = load_labelled(sample_paths([budget.training]), shape)
@@ -115,10 +140,9 @@ def figures_of(folder: Path, budget: Budget) -> dict[str, float]:
         paths = sample_paths([where])
         test = load_labelled(paths, shape)
         scores_BL = probe_scores(features_BC, train.present_BL, _features(trained, test))
-        figures[f"probe/{name}"] = float(np.nanmean(auroc_by_label(scores_BL, test.present_BL)))
+        figures |= by_label(f"probe/{name}", _areas(scores_BL, test))
         if trained.zero_shot:
-            scores_BL = zero_shot_scores(trained, test)
-            figures[f"zero_shot/{name}"] = float(np.nanmean(auroc_by_label(scores_BL, test.present_BL)))
+            figures |= by_label(f"zero_shot/{name}", _areas(zero_shot_scores(trained, test), test))
         figures |= {f"{key}/{name}": value for key, value in _grounding(trained, paths).items()}
     return figures
 
@@ -140,33 +164,31 @@ def zero_shot_scores(trained: Trained, test: Labelled) -> Scores:
     return (there - not_there).numpy()
 
 
-def table(measured: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """A Markdown table: mean ± standard deviation over seeds."""
-    columns = sorted({key for rows in measured.values() for row in rows for key in row}, key=_place)
-    lines = ["| method | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 1)]
-    for name, rows in measured.items():
-        cells = [_cell([row[column] for row in rows if column in row]) for column in columns]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(["Synthetic data: phantoms.", "", *lines]) + "\n"
+def _areas(scores_BL: Scores, test: Labelled) -> dict[str, float]:
+    """The area under the curve of each label that has one."""
+    areas_L = auroc_by_label(scores_BL, test.present_BL)
+    return {label: float(area) for label, area in zip(CT_RATE_LABELS, areas_L, strict=True) if np.isfinite(area)}
 
 
-_ORDER = ("probe", "hit", "auc_absent", "zero_shot", "step_s", "memory_gb")
+def _recipe(contender: Contender, seed: int, budget: Budget) -> Recipe:
+    """The recipe as the run will resolve it."""
+    try:
+        recipe = read_recipe(contender.recipe, steps=budget.steps, objective=contender.objective)
+        return overridden(recipe, {"seed": seed})
+    except UnusableRecipe as fault:
+        raise RunFailed(
+            f"{contender.name} cannot be trained: {fault.message} ({fault.code})", hint=fault.hint
+        ) from fault
 
 
-def _place(column: str) -> tuple[int, str]:
-    return _ORDER.index(column.split("/")[0]), column
-
-
-def _cell(values: Sequence[float]) -> str:
-    if not values:
-        return "–"
-    return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
+def _held_out(budget: Budget) -> Path:
+    return next(iter(budget.tests.values()))
 
 
 def _train(contender: Contender, seed: int, budget: Budget, folder: Path) -> None:
     command = [
         sys.executable, "-m", "simcrop_training.cli", "run", str(contender.recipe), "--seed", str(seed),
-        "--synthetic", str(budget.training), "--held-out", str(next(iter(budget.tests.values()))),
+        "--synthetic", str(budget.training), "--held-out", str(_held_out(budget)),
         "--output", str(folder), "--threads", str(budget.threads),
     ]  # fmt: skip
     if contender.objective is not None:
@@ -182,7 +204,7 @@ def _train(contender: Contender, seed: int, budget: Budget, folder: Path) -> Non
 
 
 def _cost(folder: Path) -> dict[str, float]:
-    """Median seconds a step and the most memory, from the run's own log."""
+    """Median seconds a step and the most memory, from the run's own log; nothing of a run without steps."""
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     speeds = [line for line in lines if "speed" in line]
     took = [
@@ -191,7 +213,7 @@ def _cost(folder: Path) -> dict[str, float]:
         if later["step"] > earlier["step"]
     ]
     cost = {"step_s": median(took)} if took else {}
-    return cost | {"memory_gb": max((line["speed"]["memory_gb"] for line in speeds), default=0.0)}
+    return cost | ({"memory_gb": max(line["speed"]["memory_gb"] for line in speeds)} if speeds else {})
 
 
 def _grounding(trained: Trained, paths: Sequence[Path]) -> dict[str, float]:

@@ -166,7 +166,13 @@ def _objective(path: Path) -> PairObjective | None:
         raise IncompatibleWeights(
             f"{path} holds weights of the kind {metadata.kind}.", hint="Give what simcrop-train run exported."
         )
-    recipe = recipe_of(metadata.config.recipe)
+    try:
+        recipe = recipe_of(metadata.config.recipe)
+    except ValueError as fault:
+        raise IncompatibleWeights(
+            f"{path} was trained by a recipe that this version cannot read: {fault}",
+            hint="Measure it with the version that trained it, or train it again.",
+        ) from fault
     method = METHODS[recipe.objective].objective
     assert method is not None
     objective = method(

@@ -51,6 +51,8 @@ class Prepare:
     """Measure: cut so many random crops out of the store, and read some of the data set's files beside."""
     verify: Flag = False
     """Read every stored file again, and make anew what is damaged."""
+    prune: Flag = False
+    """Delete what the store keeps of scans that it no longer holds; end training runs that read it before."""
     json: Flag = False
     """Print the report as JSON (docs/training-data.md)."""
 
@@ -70,6 +72,7 @@ class Prepare:
                 self._machines(),
                 encoders=encoders,
                 verify=self.verify,
+                prune=self.prune,
                 job=job,
             )
             if self.bench and report.scans:
@@ -120,6 +123,8 @@ def _say(report: PrepareReport) -> None:
             f"{reading.files_per_core_s:.2f} a core and second. The store is {reading.times_faster:.0f} times faster.",
             soft_wrap=True,
         )
+    if (pruned := report.pruned) is not None:
+        out.print(f"{pruned.files} files that nothing refers to were deleted, {pruned.freed_bytes / 2**30:.2f} GiB.")
     say_warnings(report.remarks)
     out.print(f"[yellow]{escape(report.terms)}[/]", soft_wrap=True)
 

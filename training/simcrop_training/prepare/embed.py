@@ -18,11 +18,10 @@ from simcrop_core.progress import Job
 from simcrop_core.text.encoder import load_text_encoder
 from simcrop_training.prepare.files import named_by_content
 from simcrop_training.store.encoder_key import encoder_key
-from simcrop_training.store.files import EMBEDDINGS, EmbeddingTable, Table, read_manifest, table_lines
+from simcrop_training.store.files import EMBEDDINGS, PARTS, EmbeddingTable, Table, read_manifest, table_lines
 
 # So many sentences are at stake when a run is stopped.
 _BLOCK = 4096
-_PARTS = "parts"
 
 
 def embed_sentences(folder: Path, texts: Sequence[str], config: TextConfig, job: Job) -> EmbeddingTable:
@@ -56,6 +55,17 @@ def embed_sentences(folder: Path, texts: Sequence[str], config: TextConfig, job:
     return EmbeddingTable(key, config.encoder, config.dim, table)
 
 
+def other_embeddings(folder: Path, sentences: Table, embedded: Sequence[EmbeddingTable]) -> list[EmbeddingTable]:
+    """What earlier runs of this store embedded by other encoders, where the sentences are still the same."""
+    try:
+        manifest = read_manifest(folder)
+    except (UnreadableFile, DamagedStore):
+        return []
+    keys = {entry.encoder_key for entry in embedded}
+    same = manifest.sentences.sha256 == sentences.sha256
+    return [entry for entry in manifest.embeddings if same and entry.encoder_key not in keys]
+
+
 def _known(folder: Path, key: str) -> Mapping[str, NDArray[np.float32]]:
     """What an earlier run of this store computed, by text; nothing where there was none or it is damaged."""
     try:
@@ -78,7 +88,7 @@ def _computed(
     for number, block in enumerate(blocks):
         job.step("Embedding sentences", number * _BLOCK, len(texts))
         digest = hashlib.sha256("\n".join(block).encode()).hexdigest()[:16]
-        part = folder / EMBEDDINGS / _PARTS / f"{key}-{digest}.npy"
+        part = folder / EMBEDDINGS / PARTS / f"{key}-{digest}.npy"
         if not part.is_file():
             assert encoder is not None, "there are sentences to embed"
             with replacing(part) as temporary, temporary.open("wb") as file:

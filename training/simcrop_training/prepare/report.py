@@ -58,6 +58,19 @@ class ReadingNote:
 
 
 @dataclass(frozen=True, slots=True)
+class PruneNote:
+    """What was deleted of scans that the store no longer holds.
+
+    Attributes:
+        files: how many.
+        freed_bytes: of them together.
+    """
+
+    files: int
+    freed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class PrepareReport:
     """What a store holds after a run, and what the run did.
 
@@ -80,6 +93,7 @@ class PrepareReport:
         remarks: on the data set.
         seconds: of this run.
         reading: how fast it is read; None unless measured.
+        pruned: what was deleted; None unless asked for.
     """
 
     folder: str
@@ -100,4 +114,5 @@ class PrepareReport:
     remarks: list[str]
     seconds: float
     reading: ReadingNote | None = None
+    pruned: PruneNote | None = None
     schema: str = field(default=PREPARE_SCHEMA)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -14,8 +15,10 @@ from simcrop_core.phantom.layouts.tables import write_json_file
 from simcrop_core.progress import Job
 from simcrop_core.results import Outcome, as_json
 from simcrop_training.datasets.study import DataSet, SourceStudy, SourceVolume
-from simcrop_training.prepare.embed import embed_sentences
+from simcrop_training.prepare.embed import embed_sentences, other_embeddings
 from simcrop_training.prepare.files import claim_store, remove_abandoned, write_manifest, write_table
+from simcrop_training.prepare.lock import locked
+from simcrop_training.prepare.prune import prune_store
 from simcrop_training.prepare.record import Record, read_record
 from simcrop_training.prepare.report import EmbeddingNote, PrepareReport, ScanNote
 from simcrop_training.prepare.sentences import SentenceTable, sentence_table
@@ -43,6 +46,7 @@ def prepare(
     *,
     encoders: Sequence[TextConfig] = (),
     verify: bool = False,
+    prune: bool = False,
     job: Job | None = None,
 ) -> PrepareReport:
     """Store what is missing of a data set, then write the tables, the embeddings and last the manifest.
@@ -54,20 +58,40 @@ def prepare(
         machines: that do the work.
         encoders: whose embeddings of all sentences are stored.
         verify: read every shard again, and make anew what is damaged.
+        prune: delete, in the end, what the store keeps of scans that it no longer holds.
         job: told of every scan.
 
     Returns:
         What the store holds now; written into it as well.
 
     Raises:
-        CannotWrite: the folder is something else, or there is no room.
+        CannotWrite: the folder is something else, another run is at work on it, or there is no room.
         OutOfMemory: a process was ended by the system.
         UnknownWeights: no such text encoder.
         Cancelled: `job` was asked to stop; what was stored stays.
     """
     job = job or Job()
-    began = time.perf_counter()
     claim_store(folder, data.name, settings)
+    with locked(folder):
+        report = _prepare(data, folder, settings, machines, encoders, job, verify=verify)
+        if prune:
+            sources = [volume for study in data.studies for volume in study.volumes]
+            report = dataclasses.replace(report, pruned=prune_store(folder, sources, job))
+        write_json_file(folder / REPORT, as_json(report))
+    return report
+
+
+def _prepare(
+    data: DataSet,
+    folder: Path,
+    settings: Settings,
+    machines: Machines,
+    encoders: Sequence[TextConfig],
+    job: Job,
+    *,
+    verify: bool,
+) -> PrepareReport:
+    began = time.perf_counter()
     remove_abandoned(folder)
     sources = [volume for study in data.studies for volume in study.volumes]
     records = _present(folder, sources, settings, verify=verify, job=job)
@@ -83,11 +107,9 @@ def prepare(
     studies = [_stored_study(study, _volumes(study, records), sentences.by_study[study.key]) for study in held]
     manifest = _write_tables(folder, data, settings, studies, sentences, encoders, job)
     prepared = sum(records[source.name].volume is not None for source in missing)
-    report = _report(
+    return _report(
         folder, data, studies, sentences, manifest, records, prepared=prepared, seconds=time.perf_counter() - began
     )
-    write_json_file(folder / REPORT, as_json(report))
-    return report
 
 
 def _present(
@@ -144,13 +166,15 @@ def _write_tables(
     encoders: Sequence[TextConfig],
     job: Job,
 ) -> Manifest:
+    texts = write_table(folder, "sentences", sentences.texts)
+    embedded = tuple(embed_sentences(folder, sentences.texts, encoder, job) for encoder in encoders)
     manifest = Manifest(
         data_set=data.name,
         terms=data.terms,
         frame=settings.frame,
         studies=write_table(folder, "studies", map(study_line, studies)),
-        sentences=write_table(folder, "sentences", sentences.texts),
-        embeddings=tuple(embed_sentences(folder, sentences.texts, encoder, job) for encoder in encoders),
+        sentences=texts,
+        embeddings=(*embedded, *other_embeddings(folder, texts, embedded)),
     )
     write_manifest(folder, manifest)
     return manifest

@@ -6,6 +6,7 @@ The folder:
     README.md                        what this is, and the terms it is under
     report.json                      what the last run did: done, repaired, excluded and why
     store.json                       the data set and the settings, written first
+    lock                             held by the run that is at work
     tables/studies-<hash>.jsonl      one study a line, in the order of their keys
     tables/sentences-<hash>.jsonl    every sentence once; its line is its row
     embeddings/<encoder>-<hash>.npy  (rows, C) float32
@@ -27,10 +28,10 @@ from simcrop_core.errors import DamagedStore, UnreadableFile
 from simcrop_core.imaging.frame_config import FrameConfig
 
 SCHEMA = "simcrop.store/1"
-MANIFEST, CLAIM, README, REPORT = "manifest.json", "store.json", "README.md", "report.json"
+MANIFEST, CLAIM, README, REPORT, LOCK = "manifest.json", "store.json", "README.md", "report.json", "lock"
 REPAIR = "Run simcrop-prepare again with the same arguments: what is missing or damaged is made anew."
 TABLES, EMBEDDINGS, VOLUMES, RECORDS, GROUNDING = "tables", "embeddings", "volumes", "records", "grounding"
-ORGANS = "organs"
+ORGANS, PARTS = "organs", "parts"
 
 
 @dataclass(frozen=True, slots=True)
