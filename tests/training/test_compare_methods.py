@@ -14,6 +14,7 @@ from simcrop_training.evaluate.identity import AnotherRun
 from simcrop_training.evaluate.labelled import load_labelled, present
 from simcrop_training.evaluate.methods import Budget, Contender, RunFailed, compare, table, zero_shot_scores
 from simcrop_training.evaluate.probe import auroc_by_label, probe_scores
+from simcrop_training.evaluate.retrieval import recall
 from simcrop_training.evaluate.table import by_label
 from simcrop_training.evaluate.trained import load_trained
 
@@ -47,6 +48,9 @@ def test_every_method_has_the_figures_it_can_have(compared):
     assert set(figures["ctclip"][0]) >= {"probe/style a", "zero_shot/style a", "memory_gb"}
     assert set(figures["simcrop"][0]) >= {"probe/style a", "zero_shot/style a", "hit/style a", "auc_absent/style a"}
     assert "hit/style a" not in figures["ctclip"][0]
+    # Both of two scans are among the five nearest, whatever was learned.
+    assert figures["ctclip"][0]["report_to_scan/style a"] == figures["ctclip"][0]["scan_to_report/style a"] == 1
+    assert "report_to_scan/style a" not in figures["simcrop"][0]
     assert (output / "table.md").read_text().startswith("Synthetic data")
 
 
@@ -161,6 +165,18 @@ def test_the_area_under_the_curve_is_the_chance_of_ranking_a_pair_rightly():
     scores, present_BL = np.array([[0.1], [0.4], [0.4], [0.9]]), np.array([[False], [True], [False], [True]])
     # Of four pairs three are right and one is a tie.
     assert auroc_by_label(scores, present_BL)[0] == 3.5 / 4
+
+
+def test_recall_counts_those_that_find_their_own_and_ties_against_them():
+    near = np.array([[0.9, 0.1, 0.2], [0.8, 0.7, 0.1], [0.5, 0.5, 0.5]])
+    assert recall(near, 1) == pytest.approx(1 / 3)
+    assert recall(near, 2) == pytest.approx(2 / 3)
+    assert recall(near.T, 1) == 1
+    chance = np.random.default_rng(0).normal(size=(400, 400))
+    assert recall(chance, 40) == pytest.approx(0.1, abs=0.05)
+    assert recall(np.zeros((9, 9)), 5) == 0
+    with pytest.raises(ValueError, match="square"):
+        recall(np.zeros((2, 3)))
 
 
 def test_the_table_gives_mean_and_deviation_and_a_dash_for_what_cannot_be():

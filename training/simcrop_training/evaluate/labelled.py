@@ -29,11 +29,13 @@ class Labelled:
         images_BHWD: int16 HU, in the network's frame.
         present_BL: which of the 18 CT-RATE labels were drawn.
         organs: label map of each.
+        reports: of each.
     """
 
     images_BHWD: Tensor
     present_BL: NDArray[np.bool_]
     organs: tuple[Organs, ...]
+    reports: tuple[str, ...]
 
 
 def load_labelled(paths: Sequence[Path], shape: tuple[int, int, int]) -> Labelled:
@@ -41,7 +43,8 @@ def load_labelled(paths: Sequence[Path], shape: tuple[int, int, int]) -> Labelle
     samples = list(map(load_sample, paths))
     images = np.stack([coarse_image(sample.image, shape) for sample in samples])
     organs = tuple(Organs.whole(coarse_labels(sample.labels, shape), CHEST_LABELS) for sample in samples)
-    return Labelled(torch.from_numpy(images), np.stack([present(sample) for sample in samples]), organs)
+    shown_BL = np.stack([present(sample) for sample in samples])
+    return Labelled(torch.from_numpy(images), shown_BL, organs, tuple(sample.report for sample in samples))
 
 
 def present(sample: Sample) -> NDArray[np.bool_]:

@@ -30,6 +30,7 @@ from simcrop_training.engine.errors import UnusableRecipe
 from simcrop_training.evaluate.identity import require_run, run_identity, samples_identity, weights_identity
 from simcrop_training.evaluate.labelled import Labelled, load_labelled
 from simcrop_training.evaluate.probe import auroc_by_label, probe_scores
+from simcrop_training.evaluate.retrieval import recall
 from simcrop_training.evaluate.table import by_label, table
 from simcrop_training.evaluate.trained import Trained, load_trained
 from simcrop_training.objectives.fvlm import Fvlm
@@ -143,6 +144,8 @@ def figures_of(folder: Path, budget: Budget) -> dict[str, float]:
         figures |= by_label(f"probe/{name}", _areas(scores_BL, test))
         if trained.zero_shot:
             figures |= by_label(f"zero_shot/{name}", _areas(zero_shot_scores(trained, test), test))
+        if trained.retrieves:
+            figures |= {f"{key}/{name}": value for key, value in retrieval(trained, test).items()}
         figures |= {f"{key}/{name}": value for key, value in _grounding(trained, paths).items()}
     return figures
 
@@ -162,6 +165,13 @@ def zero_shot_scores(trained: Trained, test: Labelled) -> Scores:
     scores = torch.cat([trained.similarities(frames, prompts) for frames in _frames(trained, test)]).double()
     there, not_there = scores.chunk(2, dim=1)
     return (there - not_there).numpy()
+
+
+def retrieval(trained: Trained, test: Labelled) -> dict[str, float]:
+    """Recall among the five nearest: reports looking for their scans, and scans for their reports."""
+    found = [trained.similarities(frames, test.reports) for frames in _frames(trained, test)]
+    scans_by_reports = torch.cat(found).double().numpy()
+    return {"report_to_scan": recall(scans_by_reports.T), "scan_to_report": recall(scans_by_reports)}
 
 
 def _areas(scores_BL: Scores, test: Labelled) -> dict[str, float]:

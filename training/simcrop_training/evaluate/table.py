@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from simcrop_core.text.ct_rate import CT_RATE_LABELS
 
 Figures = Mapping[str, float]
-_ORDER = ("probe", "hit", "auc_absent", "zero_shot", "step_s", "memory_gb")
+_ORDER = ("probe", "hit", "auc_absent", "zero_shot", "report_to_scan", "scan_to_report", "step_s", "memory_gb")
 _COMMON = "common labels"
 
 

@@ -104,6 +104,11 @@ class Trained:
         """Whether scans and words can be compared without training anything on labels."""
         return self.grounding is not None or isinstance(self.objective, Fvlm | Vectors)
 
+    @property
+    def retrieves(self) -> bool:
+        """Whether whole scans and whole reports have one space."""
+        return isinstance(self.objective, Vectors) and _compares_scans(self.objective)
+
     @torch.no_grad()
     def similarities(self, frames_B1HWD: Tensor, texts: Sequence[str]) -> Tensor:
         """(B, S) cosine of scans with texts: of whole vectors, or of a text with its most similar patches.
