@@ -90,6 +90,7 @@ class SimCroPSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.onNodeRemoved)
         self.initializeParameterNode()
 
     def enter(self) -> None:
@@ -121,6 +122,10 @@ class SimCroPSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneEndImport(self, _caller: Any, _event: Any) -> None:
         """A scene was loaded: take up its results."""
         self.initializeParameterNode()
+
+    def onNodeRemoved(self, _caller: Any, _event: Any) -> None:
+        """It may have been a volume that the engine holds."""
+        self.panel.close_gone()
 
     def onSampleData(self, _checked: bool = False) -> None:
         """Fetch, load and choose the sample CT."""

@@ -160,7 +160,7 @@ class HeatmapDisplay:
             self._provisional = scene.add_heatmap(
                 self.source, found.scores, found.affine, "…", scale=answer.scale, facts={}, provisional=True
             )
-            self._provisional.SetSaveWithScene(False)
+            _not_saved(self._provisional)
         else:
             scene.set_scores(self._provisional, found.scores, found.affine)
             scene.display_on_scale(self._provisional, answer.scale, provisional=True)
@@ -194,6 +194,7 @@ class HeatmapDisplay:
         self._outline = None
         if drawn and self.options.outline_only:
             self._outline = scene.add_outline(self.source, self.current, threshold, palette.HEAT[-2])
+            _not_saved(self._outline)
         shown = self.current if drawn and not self.options.outline_only else None
         views.show_overlay(self._scene, self.source, shown, self.options.opacity)
         if self._box is not None:
@@ -255,7 +256,7 @@ class HeatmapDisplay:
         affine = affine_of(self.current)
         if self._box is None or self._box.GetScene() is None:
             self._box = scene.add_peak_box(self.source, peak, affine, "peak patch", {})
-            self._box.SetSaveWithScene(False)
+            _not_saved(self._box)
         else:
             scene.move_peak_box(self._box, peak, affine)
         self._box.GetDisplayNode().SetVisibility(self.options.peak_box)
@@ -268,6 +269,12 @@ class HeatmapDisplay:
         for node in nodes:
             if node is not None:
                 remove(node)
+
+
+def _not_saved(node: Any) -> None:
+    """What is in view by the panel's options alone goes into no saved scene."""
+    node.SetSaveWithScene(False)
+    node.GetDisplayNode().SetSaveWithScene(False)
 
 
 def _text_of(result: dict[str, Any]) -> str:

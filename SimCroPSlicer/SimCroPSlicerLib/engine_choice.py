@@ -34,6 +34,7 @@ class EngineChoice:
         # What is missing is looked for before the first start; after a set-up, once more.
         self._checked = False
         self._watchers: list[Callable[[], None]] = []
+        self._left: list[LocalEngine | RemoteEngine] = []
         self.engine: LocalEngine | RemoteEngine = LocalEngine(self._checked_command, self._changed)
 
     def watch(self, changed: Callable[[], None]) -> None:
@@ -56,8 +57,15 @@ class EngineChoice:
         else:
             engine = LocalEngine(self._checked_command, self._changed)
         self.engine.stop()
+        self._left.append(self.engine)
         self._chosen, self.engine = (url, token, cafile), engine
         return True
+
+    @property
+    def ended(self) -> bool:
+        """Whether no process of an engine on this computer is left, also none of one that was left for a server."""
+        self._left = [engine for engine in self._left if not engine.ended]
+        return self.engine.ended and not self._left
 
     def look(self) -> install.SetUp:
         """What an engine on this computer needs, and what of it is there."""

@@ -6,13 +6,14 @@ child process has on its path: no package of Slicer's is ever changed, and remov
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform as machine
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -252,10 +253,44 @@ def adopt(folder: Path, engine_version: str) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def uninstall(folder: Path) -> None:
-    """Delete the engine's folder, and half-made ones beside it."""
-    for place in (folder, staging(folder), folder.with_name(folder.name + ".old")):
-        shutil.rmtree(place, ignore_errors=True)
+def uninstalled(folder: Path) -> Generator[None, None, list[OSError]]:
+    """Delete the engine's folder, and half-made ones beside it, a file a step; returns what could not be deleted."""
+    faults: list[OSError] = []
+    old = folder.with_name(folder.name + ".old")
+    yield from _deleted(staging(folder), faults)
+    yield from _deleted(old, faults)
+    try:
+        # Out of the way at once: an engine that is started meanwhile finds none, not half of one.
+        if folder.exists() and not old.exists():
+            folder.rename(old)
+    except OSError as fault:
+        faults.append(fault)
+        return faults
+    yield from _deleted(folder, faults)
+    yield from _deleted(old, faults)
+    return faults
+
+
+def _deleted(top: Path, faults: list[OSError]) -> Generator[None, None, None]:
+    if not top.is_dir():
+        return
+    for folder, folders, files in os.walk(top, topdown=False, onerror=faults.append):
+        for name in files:
+            _try(Path(folder, name).unlink, faults)
+            yield
+        for name in folders:
+            path = Path(folder, name)
+            _try(path.unlink if path.is_symlink() else path.rmdir, faults)
+    _try(top.rmdir, faults)
+
+
+def _try(delete: Callable[[], None], faults: list[OSError]) -> None:
+    try:
+        delete()
+    except OSError as fault:
+        # A folder that is not empty follows from a file that was named already.
+        if fault.errno != errno.ENOTEMPTY:
+            faults.append(fault)
 
 
 def slicer_python() -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import vtk
 from numpy.typing import NDArray
 
 from simcrop_core.errors import BrokenAnswer, ServerUnreachable, UnknownSession, UnknownVolume
@@ -113,6 +115,8 @@ class EngineLogic:
         self._sessions: dict[VolumeKey, str] = {}
         self._opening: set[VolumeKey] = set()
         self._latest: dict[str, VolumeKey] = {}
+        # Weak: a volume that the user has closed must not stay in Slicer's memory.
+        self._volumes: dict[VolumeKey, Any] = {}
 
     def connect(self, request: wire.Request) -> Connection:
         """Send a request off.
@@ -129,6 +133,8 @@ class EngineLogic:
     def forget_sessions(self) -> None:
         """The engine has gone, and with it all that it held."""
         self._sessions.clear()
+        self._volumes.clear()
+        self._latest.clear()
         self._lines.close()
 
     def running(self) -> Work:
@@ -159,12 +165,15 @@ class EngineLogic:
             SimCroPError: the engine refused it by name.
         """
         yield from self.running()
+        yield from self.gone_closed()
         key = key_of(volume)
         self._latest[key.node_id] = key
         while key in self._opening:
             yield PAUSE
         if key not in self._sessions:
             self._opening.add(key)
+            self._volumes[key] = vtk.vtkWeakReference()
+            self._volumes[key].Set(volume)
             try:
                 self._sessions[key] = yield from self._sent(volume)
             finally:
@@ -237,8 +246,28 @@ class EngineLogic:
         names = {int(value): name for value, name in document["labels"].items()}
         return Segmented(labels, names, document["volume_ml"], document["weights"])
 
+    @property
+    def holds_gone(self) -> bool:
+        """Whether the engine may hold a volume that has left its scene."""
+        return any(_is_gone(volume.Get()) for volume in self._volumes.values())
+
+    def gone_closed(self) -> Work:
+        """Close the sessions of volumes that have left their scene, so that the engine keeps none of them."""
+        for key in [key for key, volume in self._volumes.items() if _is_gone(volume.Get())]:
+            # One that is still being opened is closed when it is there.
+            if key in self._opening:
+                continue
+            if key in self._sessions:
+                with contextlib.suppress(UnknownSession):
+                    yield wire.close_session(self._sessions[key])
+            self._sessions.pop(key, None)
+            self._volumes.pop(key, None)
+            if self._latest.get(key.node_id) == key:
+                self._latest.pop(key.node_id)
+
     def heartbeats(self) -> Work:
         """Renew the sessions of volumes as they are now; those of earlier voxels and frames end with their leases."""
+        yield from self.gone_closed()
         for key, session in list(self._sessions.items()):
             if self._latest.get(key.node_id) != key:
                 continue
@@ -246,6 +275,10 @@ class EngineLogic:
                 yield wire.heartbeat(session)
             except UnknownSession:
                 self._sessions.pop(key, None)
+
+
+def _is_gone(volume: Any) -> bool:
+    return volume is None or volume.GetScene() is None
 
 
 def _checked(answer: wire.ResultEvent, kind: str) -> dict[str, Any]:

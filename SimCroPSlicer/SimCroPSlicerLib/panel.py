@@ -19,6 +19,7 @@ from SimCroPSlicerLib.panel_heatmap import HeatmapPart
 from SimCroPSlicerLib.panel_here import HerePart
 from SimCroPSlicerLib.panel_report import ReportPart
 from SimCroPSlicerLib.panel_segment import SegmentPart
+from SimCroPSlicerLib.tasks import Task, Work
 
 
 class Panel:
@@ -49,6 +50,7 @@ class Panel:
         self._logic = logic
         self._volume: Any = None
         self._observation = 0
+        self._closing: Task | None = None
         self.display = HeatmapDisplay(mrml_scene, choice.version)
         self.desk = Desk(ui, logic, self.display, lambda: self._volume)
         self.report = ReportPart(self.desk)
@@ -74,7 +76,7 @@ class Panel:
         if parameters.inputVolume is not self._volume:
             self._watch(parameters.inputVolume)
             self.display.set_source(self._volume)
-            self.findings.clear()
+            self.findings.restore(self._volume)
             self.here.clear()
             self.report.restore(self._volume)
             self.segment.restore(self._volume)
@@ -94,14 +96,21 @@ class Panel:
     def scene_closed(self) -> None:
         """The scene is empty now."""
         self._logic.scheduler.cancel_all()
+        self.close_gone()
         self.display.scene_closed()
         self._watch(None)
         self.report.forget()
         self.segment.restore(None)
         self._ui.answerLabel.text = ""
-        self.findings.clear()
+        self.findings.restore(None)
         self.here.clear()
         self.ask.update_note()
+
+    def close_gone(self) -> None:
+        """Where a volume has left the scene, the engine does not keep it until the lease ends."""
+        under_way = self._closing is not None and not self._closing.finished
+        if self._choice.engine.address is not None and self._logic.holds_gone and not under_way:
+            self._closing = self._quietly(self._logic.gone_closed())
 
     def close(self) -> None:
         """Slicer ends, or the module is reloaded."""
@@ -124,4 +133,7 @@ class Panel:
 
     def _beat(self) -> None:
         if self._choice.engine.address is not None:
-            self.desk.run("", self._logic.heartbeats(), lambda _result: None, quiet=True, failed=lambda _fault: None)
+            self._quietly(self._logic.heartbeats())
+
+    def _quietly(self, work: Work) -> Task:
+        return self.desk.run("", work, lambda _result: None, quiet=True, failed=lambda _fault: None)

@@ -15,6 +15,7 @@ from SimCroPSlicerLib.desk import Desk
 from SimCroPSlicerLib.engine_choice import EngineChoice
 from SimCroPSlicerLib.install import SetUp
 from SimCroPSlicerLib.setup_words import describe
+from SimCroPSlicerLib.tasks import PAUSE, Work
 
 Ask = Callable[[str], bool]
 
@@ -138,12 +139,8 @@ class EnginePart:
         wheels = str(self._desk.ui.wheelFolderEdit.text).strip()
         if setup.ready or not self._may_install(setup, wheels):
             return
-        if setup.torch != "ready":
-            problem = self._install_torch()
-            if problem:
-                offline = _("Without internet: PythonSlicer -m pip install --no-index --find-links {folder} torch")
-                self._desk.say(f"{problem}\n{offline.format(folder=wheels)}" if wheels else problem, amber=True)
-                return
+        if setup.torch != "ready" and not self._torch_installed(wheels):
+            return
         command = install.install_command(
             install.slicer_python(), self._choice.requirements, self._choice.folder, wheels
         )
@@ -151,6 +148,26 @@ class EnginePart:
         self._desk.ui.progressBar.setRange(0, 0)
         self._desk.ui.workWidget.visible = True
         self._child = Child(command, self._log, self._installed)
+
+    def _torch_installed(self, wheels: str) -> bool:
+        """Whether torch could be installed; the panel says what to do where it could not.
+
+        What pip or the extension raises goes on to Slicer's log, which has its lines; here it ends the set-up.
+        """
+        problem = _(
+            "PyTorch could not be installed; Slicer's log says why. Look at the internet connection and the room on the"
+            " disk, then set up again, or install it in the module PyTorch Util."
+        )
+        try:
+            problem = self._install_torch()
+        finally:
+            if problem:
+                lines = [problem, describe(self.check()).splitlines()[0]]
+                if wheels:
+                    offline = _("Without internet: PythonSlicer -m pip install --no-index --find-links {folder} torch")
+                    lines.append(offline.format(folder=wheels))
+                self._desk.say("\n".join(lines), amber=True)
+        return not problem
 
     def _may_install(self, setup: SetUp, wheels: str) -> bool:
         """Whether there is room, the wheel folder is whole where one is named, and the user agrees."""
@@ -188,11 +205,32 @@ class EnginePart:
     def uninstall(self) -> None:
         """Delete the engine's folder, after asking."""
         folder = self._choice.folder
-        if self._ask(_("Delete {folder}? Slicer itself is not changed.").format(folder=folder)):
+        if self._child is not None:
+            self._desk.say(_("The engine is being set up: wait until that is done."), amber=True)
+        elif self._ask(_("Delete {folder}? Slicer itself is not changed.").format(folder=folder)):
             self.stop()
-            install.uninstall(folder)
-            self._choice.set_up_changed()
-            self.check()
+            self._desk.run(_("Removing the engine"), self._without(folder), self._removed, failed=self._set_up_changed)
+
+    def _without(self, folder: Path) -> Work:
+        # Windows deletes no file that a program has open, and a running engine would read half a package.
+        while not self._choice.ended:
+            yield PAUSE
+        return (yield from install.uninstalled(folder))
+
+    def _removed(self, faults: list[OSError]) -> None:
+        self._set_up_changed()
+        if faults:
+            text = _("{count} file(s) could not be deleted, such as {path}: {why}. {advice}")
+            advice = _("Close what uses them, then remove the engine again.")
+            first = faults[0]
+            words = text.format(count=len(faults), path=first.filename, why=first.strerror, advice=advice)
+            self._desk.say(words, amber=True)
+        else:
+            self._desk.say(_("The engine is removed."))
+
+    def _set_up_changed(self, _fault: SimCroPError | None = None) -> None:
+        self._choice.set_up_changed()
+        self.check()
 
     def _log(self, line: str) -> None:
         self._choice.engine.log.append(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import qt
 from slicer.i18n import tr as _
@@ -23,7 +23,7 @@ from SimCroPSlicerLib.rows import SENTENCE_COLUMNS, pending_row, sentence_row
 from SimCroPSlicerLib.tasks import Task, Work
 
 PAUSE_MS = 400
-_ORIGIN = "report"
+_ORIGIN: Final = "report"
 
 
 class ReportPart:
@@ -68,6 +68,7 @@ class ReportPart:
         if not text:
             self._statements, self._results = [], []
             self._show_rows([])
+            self._keep_rows(self._desk.volume())
             return
         self._task = self._desk.run(
             _("Looking for the report's sentences"), self._work(text, self._desk.volume()), self._done
@@ -77,6 +78,7 @@ class ReportPart:
         logic = self._desk.logic
         statements = yield from logic.parsed(text)
         yield from self._show_statements(statements)
+        self._keep_rows(volume)
         if volume is None or not statements:
             return
         answer = yield from logic.grounded(volume, report=text)
@@ -89,7 +91,12 @@ class ReportPart:
             if number == self._ui.reportTable.currentRow():
                 self.select(number)
         yield None
+        self._keep_rows(volume)
         self._choose_first()
+
+    def _keep_rows(self, volume: Any) -> None:
+        if volume is not None and volume.GetScene() is not None:
+            provenance.keep_rows(volume, _ORIGIN, self._results)
 
     def select(self, row: int, *, jump: bool = True) -> None:
         """Show a sentence's heatmap and go to its peak, or to the image that it names where that is known."""
@@ -140,8 +147,10 @@ class ReportPart:
             self._task.cancel()
             self._remove_nodes()
         self._nodes = []
-        found = list(restored(volume.GetScene(), volume)) if volume is not None else []
-        sentences = [(result, node) for result, node in found if "text" in result]
+        sentences: list[tuple[dict[str, Any], Any]] = []
+        if volume is not None:
+            found = [(result, node) for result, node in restored(volume.GetScene(), volume) if "text" in result]
+            sentences = provenance.with_nodes(provenance.kept_rows(volume, _ORIGIN), found)
         self._results = [result for result, _node in sentences]
         self._statements = list(self._results)
         self._show_rows([sentence_row(result) for result in self._results])

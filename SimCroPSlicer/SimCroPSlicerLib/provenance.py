@@ -6,12 +6,15 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-Kind = Literal["heatmap", "segmentation", "attention", "peak", "outline"]
+Kind = Literal["heatmap", "segmentation", "attention", "peak", "outline", "rows"]
+Table = Literal["report", "findings"]
 
 PREFIX = "SimCroP."
 SOURCE_ROLE = "SimCroPSource"
 # Attributes that hold the patient's own words.
 TEXT_ATTRIBUTES = ("sentence", "result")
+# Findings are the weights' own words, the same for every patient.
+_ROWS: dict[Table, str] = {"report": "result", "findings": "findings"}
 
 
 def mark(node: Any, kind: Kind, source: Any, facts: Mapping[str, Any]) -> None:
@@ -60,6 +63,37 @@ def results_in(scene: Any, kind: Kind, source: Any = None) -> list[Any]:
         if fact(node, "kind") == kind and (source is None or source_of(node) is source):
             found.append(node)
     return found
+
+
+def keep_rows(source: Any, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Keep a table's results of a volume in its scene, also those without a heatmap, in place of those before."""
+    scene = source.GetScene()
+    for node in _rows_nodes(source, table):
+        scene.RemoveNode(node)
+    if rows:
+        node = scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", f"SimCroP {table}")
+        node.SetHideFromEditors(True)
+        mark(node, "rows", source, {"table": table, _ROWS[table]: rows})
+
+
+def kept_rows(source: Any, table: Table) -> list[dict[str, Any]]:
+    """The results that `keep_rows` left for a volume; none where they were taken out."""
+    rows = [structured(node, _ROWS[table]) for node in _rows_nodes(source, table)]
+    return [row for row in rows[0] if isinstance(row, dict)] if rows and isinstance(rows[0], list) else []
+
+
+def _rows_nodes(source: Any, table: Table) -> list[Any]:
+    nodes = results_in(source.GetScene(), "rows", source)
+    return [node for node in nodes if fact(node, "table") == table]
+
+
+def with_nodes(rows: list[dict[str, Any]], found: list[tuple[dict[str, Any], Any]]) -> list[tuple[dict[str, Any], Any]]:
+    """Kept rows in their order, each with its node or None, and behind them what else was found."""
+    left, ordered = list(found), []
+    for row in rows:
+        place = next((i for i, (result, _node) in enumerate(left) if result == row), None)
+        ordered.append((row, None) if place is None else left.pop(place))
+    return ordered + left
 
 
 def referring(source: Any, class_name: str) -> list[Any]:

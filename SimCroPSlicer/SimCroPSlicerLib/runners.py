@@ -78,6 +78,7 @@ class LocalEngine:
         self._command = command
         self._changed = changed
         self._process: Any = None
+        self._ending: list[Any] = []
         self._token = ""
         self._output = b""
         self.address: Address | None = None
@@ -89,6 +90,15 @@ class LocalEngine:
     def starting(self) -> bool:
         """Whether it runs and has not yet said where it listens."""
         return self._process is not None and self.address is None
+
+    @property
+    def ended(self) -> bool:
+        """Whether no process of it is left, also none that was told to end."""
+        self._ending = self._still_ending()
+        return self._process is None and not self._ending
+
+    def _still_ending(self) -> list[Any]:
+        return [process for process in self._ending if process.state() != qt.QProcess.NotRunning]
 
     def start(self) -> None:
         """Start it, unless it runs.
@@ -123,6 +133,7 @@ class LocalEngine:
         process, self._process = self._process, None
         pid, self.pid, self.address = self.pid, None, None
         if process is not None:
+            self._ending = [*self._still_ending(), process]
             _end_soft(process, pid)
             qt.QTimer.singleShot(_SOFT_MS, lambda: _end_hard(process, pid))
             self._changed()
@@ -242,6 +253,11 @@ class RemoteEngine:
         self.crashed = False
         self.pid: int | None = None
         self.log: deque[str] = deque(maxlen=LOG_LINES)
+
+    @property
+    def ended(self) -> bool:
+        """No process here is its own."""
+        return True
 
     @property
     def starting(self) -> bool:

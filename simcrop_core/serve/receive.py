@@ -16,7 +16,7 @@ from simcrop_core.imaging.single_volume import single_volume
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.imaging.voxel_values import to_hounsfield
 from simcrop_core.results import PassportFinding
-from simcrop_core.serve.frames import FrameDecoder
+from simcrop_core.serve.frames import ArrayPart, FrameDecoder
 from simcrop_core.serve.store import Store
 from simcrop_core.serve.wire import content_id
 
@@ -45,12 +45,15 @@ async def receive_volume(
         SimCroPError: the passport refused it (docs/passport.md).
     """
     decoder = FrameDecoder(most_bytes=most_bytes, longest_line=_LONGEST_LINE)
+    arrived: dict[str, int] = {}
     with _reserved(store) as reserve:
         try:
             while (piece := await asyncio.wait_for(anext(pieces, None), stalled_s)) is not None:
                 decoder.feed(piece)
-                await asyncio.to_thread(list, decoder.events())
-                reserve(sum(array.nbytes for array in decoder.arrays.values()))
+                events = await asyncio.to_thread(list, decoder.events())
+                store.expect(sum(array.nbytes for array in decoder.arrays.values()) - sum(arrived.values()))
+                arrived |= {event.name: event.done for event in events if isinstance(event, ArrayPart)}
+                reserve(sum(arrived.values()))
         except ClientDisconnect as gone:
             raise BadRequest("The connection ended before the volume did.", hint="Send it again.") from gone
         except TimeoutError as stalled:
@@ -62,7 +65,10 @@ async def receive_volume(
 
 @contextmanager
 def _reserved(store: Store) -> Iterator[Any]:
-    """Memory set aside as the volume's size becomes known, and given back when it is held or given up."""
+    """Memory set aside as the volume arrives, and given back when it is held or given up.
+
+    What is only announced drops no scan that somebody may still ask about.
+    """
     size = 0
 
     def reserve(needed: int) -> None:

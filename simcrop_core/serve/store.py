@@ -98,20 +98,29 @@ class Store:
         """How many there are."""
         return len(self._leases)
 
+    def expect(self, size: int) -> None:
+        """See whether bytes could be set aside for a volume that was announced; drops nothing.
+
+        Raises:
+            OutOfMemory: there is no room, and what is held is in use.
+        """
+        in_use = self._reserved + sum(held.memory_bytes for held in self._held.values() if held.busy)
+        if in_use + size > self._memory_limit:
+            raise OutOfMemory(
+                "The server has no memory left for this volume.",
+                hint="Close other sessions, crop the volume, or start the server with a larger --memory-gb.",
+            )
+
     def reserve(self, size: int) -> None:
         """Set bytes aside for a volume that arrives; unused volumes make room. `release` them in the end.
 
         Raises:
             OutOfMemory: there is no room, and what is held is in use.
         """
+        self.expect(size)
         idle = [key for key, held in self._held.items() if not held.busy]
         while self.memory_bytes + size > self._memory_limit and idle:
             self._drop(idle.pop(0))
-        if self.memory_bytes + size > self._memory_limit:
-            raise OutOfMemory(
-                "The server has no memory left for this volume.",
-                hint="Close other sessions, crop the volume, or start the server with a larger --memory-gb.",
-            )
         self._reserved += size
 
     def release(self, size: int) -> None:

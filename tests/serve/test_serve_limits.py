@@ -284,6 +284,33 @@ def test_the_least_recently_used_scan_makes_room_and_one_too_large_is_refused(na
             client.ask(wire.upload(np.zeros((400, 400, 400), np.int16), AFFINE))
 
 
+def test_what_is_only_announced_makes_no_scan_go(narrow_server):
+    """The server may hold 61 MiB, and takes volumes of 4 GiB: a word about 61 MiB, or 2 GiB, is no reason to forget."""
+    volume = smaller((90, 70, 78))
+    port = narrow_server.ready["port"]
+    with narrow_server.client() as client, client.open(volume.voxels, volume.affine) as scan:
+        voxels = bytes(1 << 20)
+        announced = wire.line(
+            "array", name="voxels", dtype="int16", shape=[1 << 10, 1 << 9, 61], affine=np.eye(4).tolist()
+        )
+        chunk = wire.line("chunk", coding="raw", raw=len(voxels), bytes=len(voxels)) + voxels
+        before = client.capabilities()["memory"]["scans_bytes"]
+        head, _, body = volumes(announced, chunk).partition(b"\r\n\r\n")
+        head = head.replace(str(len(body)).encode(), str(62 << 20).encode())
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as sending:
+            sending.sendall(head + b"\r\n\r\n" + body)
+            eventually(lambda: client.capabilities()["memory"]["scans_bytes"] == before + (1 << 20))
+            assert client.ask(wire.session(scan.id)).document
+            # As the rest comes, room is made for it.
+            for _ in range(24):
+                sending.sendall(chunk)
+            eventually(lambda: client.capabilities()["memory"]["scans_bytes"] >= before + (25 << 20))
+        eventually(lambda: client.capabilities()["memory"]["scans_bytes"] == before)
+        huge = wire.line("array", name="voxels", dtype="int16", shape=[1 << 10, 1 << 10, 1 << 10])
+        assert told(raw(narrow_server, volumes(huge)))[1]["code"] == "out-of-memory"
+        assert client.ask(wire.session(scan.id)).document
+
+
 def test_a_full_queue_says_so_at_once(narrow_server):
     volume = smaller((90, 70, 77))
     with narrow_server.client() as client, client.open(volume.voxels, volume.affine) as scan:

@@ -85,7 +85,39 @@ def test_an_installation_takes_the_place_of_the_old_one_only_when_it_is_whole(tm
     assert (folder / "new-2.dist-info").is_dir()
     assert install.look(REQUIREMENTS, folder, "1.0").other_version is None
     assert install.look(REQUIREMENTS, folder, "1.1").other_version == "1.0"
-    install.uninstall(folder)
+    fake_package(install.staging(folder), "half", "1")
+    assert deleted(folder) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def deleted(folder):
+    steps = install.uninstalled(folder)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
+def test_a_file_that_cannot_be_deleted_is_named_and_the_rest_goes(tmp_path, monkeypatch):
+    """As Windows does with a library that a program has open."""
+    folder = tmp_path / "engine"
+    fake_package(folder, "open", "1")
+    fake_package(folder, "closed", "1")
+    unlink = Path.unlink
+
+    def refuse(path, *arguments, **named):
+        if "open-1" in str(path):
+            raise PermissionError(13, "used by another program", str(path))
+        unlink(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    (fault,) = deleted(folder)
+    assert fault.filename.endswith("METADATA")
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path.parent.name for path in left] == ["open-1.dist-info"]
+    monkeypatch.undo()
+    assert deleted(folder) == []
     assert list(tmp_path.iterdir()) == []
 
 

@@ -83,6 +83,12 @@ def test_the_index_entry_agrees_with_cmake():
         "scm_url",
         "tier",
     }
+    pictures = re.search(r'EXTENSION_SCREENSHOTURLS "([^"]+)"', cmake)[1].split()
+    assert [url.rpartition("/raw/main/")[2] for url in pictures] == [
+        "docs/images/slicer-panel.png",
+        "docs/images/slicer-segment.png",
+    ]
+    assert all((ROOT / url.rpartition("/raw/main/")[2]).is_file() for url in pictures)
     assert re.search(r'EXTENSION_HOMEPAGE "([^"]+)"', cmake)[1] + ".git" == entry["scm_url"]
 
 

@@ -89,12 +89,14 @@ def test_every_control_of_the_heatmap_does_what_it_says(panel, application):
 
     panel.ui.outlineCheckBox.setChecked(True)
     assert foreground(application) is None
-    assert len(provenance.results_in(application.scene, "outline")) == 1
+    (outline,) = provenance.results_in(application.scene, "outline")
+    assert not outline.GetSaveWithScene(), "a contour that only the check box shows is not the user's"
     panel.ui.outlineCheckBox.setChecked(False)
     assert provenance.results_in(application.scene, "outline") == []
 
     panel.click(panel.ui.keepOutlineButton)
     panel.click(panel.ui.keepOutlineButton)
+    assert all(m.GetSaveWithScene() for m in provenance.results_in(application.scene, "outline"))
     colours = {m.GetDisplayNode().GetColor() for m in provenance.results_in(application.scene, "outline")}
     assert len(colours) == 2, "each kept sentence has a colour of its own"
     panel.click(panel.ui.clearOutlinesButton)
@@ -205,8 +207,13 @@ def test_a_finding_shows_the_heatmap_of_its_best_sentence(panel, application):
 
 
 def test_a_saved_scene_restores_the_panel(panel, application, tmp_path):
+    """The sentences without a place, and the findings, too."""
     paste(panel)
-    rows = panel.column(panel.ui.reportTable, 0)[:3]
+    panel.click(panel.ui.scoreFindingsButton)
+    panel.until(panel.idle)
+    panel.ui.findingsTable.setCurrentCell(4, 0)
+    rows = panel.column(panel.ui.reportTable, 0)
+    findings = [panel.column(panel.ui.findingsTable, column) for column in range(4)]
     application.save(tmp_path / "scene.mrb")
     panel.widget.exit()
     panel.widget.cleanup()
@@ -217,9 +224,15 @@ def test_a_saved_scene_restores_the_panel(panel, application, tmp_path):
     assert other.scene.ReadFromMRB(str(tmp_path / "scene.mrb"), False)
     again.events()
     assert again.column(again.ui.reportTable, 0) == rows
+    assert len(rows) == 4
     assert evidence(again)[0] == "● located"
     again.ui.reportTable.setCurrentCell(0, 0)
     assert other.scene.GetNodeByID(foreground(other)).GetName().startswith("Spiculated")
+    assert [again.column(again.ui.findingsTable, column) for column in range(4)] == findings
+    again.ui.findingsTable.setCurrentCell(4, 0)
+    assert other.scene.GetNodeByID(foreground(other)).GetName() == findings[0][4]
+    again.ui.findingsTable.setCurrentCell(5, 0)
+    assert "Score the findings again" in again.ui.messageLabel.text
     again.widget.exit()
     again.widget.cleanup()
 

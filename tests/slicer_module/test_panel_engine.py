@@ -153,6 +153,69 @@ def test_the_engine_starts_by_itself_survives_a_kill_by_a_button_and_ends_with_t
     assert not second.is_running()
 
 
+def agreeing(local, monkeypatch):
+    monkeypatch.setattr(local.panel.engine, "_ask", lambda _question: True)
+    local.ui.engineButton.collapsed = False
+    local.events()
+
+
+def test_the_engine_has_ended_before_its_folder_is_deleted(local, monkeypatch):
+    """A real child process that takes a second to end: nothing of the folder goes before it has."""
+    choice = local.widget.logic.choice
+    agreeing(local, monkeypatch)
+    choice.folder.mkdir(parents=True)
+    (choice.folder / "library.so").write_bytes(b"in use")
+    code = "import signal,sys,time;signal.signal(signal.SIGTERM,lambda *_:(time.sleep(1),sys.exit()));"
+    code += "print('up',flush=True);time.sleep(600)"
+    engine = choice.engine = LocalEngine(lambda: Command(sys.executable, ("-c", code)), choice._changed)
+    engine.start()
+    process = engine._process
+    local.until(lambda: "up" in engine.log)
+    there = []
+    local.click(local.ui.uninstallButton)
+    while not choice.ended:
+        there.append((choice.folder / "library.so").exists() or process.state() == process.NotRunning)
+        local.events()
+    assert len(there) > 1
+    assert all(there)
+    local.until(local.idle)
+    assert not choice.folder.exists()
+    assert "removed" in local.ui.messageLabel.text
+
+
+def test_what_of_the_engines_folder_could_not_be_deleted_is_said(local, monkeypatch):
+    folder = local.widget.logic.choice.folder
+    agreeing(local, monkeypatch)
+    folder.mkdir(parents=True)
+    (folder / "library.dll").write_bytes(b"in use")
+
+    def refuse(path):
+        raise PermissionError(13, "used by another program", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    local.click(local.ui.uninstallButton)
+    local.until(local.idle)
+    assert "library.dll: used by another program" in local.ui.messageLabel.text
+
+
+def test_whatever_the_pytorch_extension_raises_the_panel_says_what_to_do(local, monkeypatch):
+    """Pip's fault goes on, to Slicer's log; what is there afterwards is said."""
+    agreeing(local, monkeypatch)
+    part = local.panel.engine
+
+    def pip_fails():
+        raise subprocess.CalledProcessError(1, "pip")
+
+    monkeypatch.setattr(part, "_install_torch", pip_fails)
+    monkeypatch.setattr("SimCroPSlicerLib.install.torch_state", lambda _path: ("half installed", "2.13.0"))
+    with pytest.raises(subprocess.CalledProcessError):
+        part.install()
+    assert "could not be installed" in local.ui.messageLabel.text
+    assert "PyTorch Util" in local.ui.messageLabel.text
+    assert "PyTorch 2.13.0: an installation was interrupted" in local.ui.messageLabel.text
+    assert part._child is None, "nothing else is fetched"
+
+
 @pytest.mark.parametrize("program", [sys.executable, "/no/such/program"])
 def test_a_process_outlives_its_own_signals_and_is_then_deleted(application, program):
     """Qt goes on using what sent a signal after its slots: to delete it there crashes Slicer, sooner or later."""
