@@ -67,18 +67,17 @@ class SegmentPart:
         if with_surfaces:
             for _name in segments.surfaces(node, result.labels):
                 yield None
-        return volume, rows
+        return volume
 
     def _keep_table(self, volume: Any, title: str, rows: Rows) -> None:
         node = volume.GetScene().AddNewNodeByClass("vtkMRMLTableNode", f"{title} volumes")
         segments.fill_table(node, rows)
         node.SetNodeReferenceID(provenance.SOURCE_ROLE, volume.GetID())
 
-    def _done(self, result: tuple[Any, Rows]) -> None:
-        volume, rows = result
+    def _done(self, volume: Any) -> None:
         # Another CT may have been chosen meanwhile; its table is not to show this one's measures.
         if volume is self._desk.volume():
-            self._show(rows)
+            self.restore(volume)
 
     def _show(self, rows: Rows) -> None:
         fill(self._desk.ui.volumeTable, VOLUME_COLUMNS, [volume_row(*row) for row in rows], WIDE)
