@@ -11,7 +11,7 @@ import threading
 
 import pytest
 from chests import affine_of, chest_hu, volume_of
-from conftest import OTHER_TOKEN
+from served import OTHER_TOKEN
 
 from simcrop_core.errors import BadRequest, Cancelled, NotAuthorised, ServerBusy, SimCroPError, UnreadableFile
 from simcrop_core.serve import wire

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import psutil
 import pytest
-from conftest import ROOT, TOKEN, ready_of, start
+from served import ROOT, TOKEN, ready_of, start
 
 from simcrop_core.errors import Cancelled, ServerBusy, ServerUnreachable, SimCroPError, UnknownSession
 from simcrop_core.serve import wire

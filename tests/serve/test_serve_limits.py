@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 import pytest
 from chests import affine_of, chest_hu, volume_of
-from conftest import OTHER_TOKEN, TOKEN
+from served import OTHER_TOKEN, TOKEN
 
 from simcrop_core.errors import (
     BadRequest,

@@ -8,9 +8,9 @@ import string
 
 import jsonschema
 import pytest
-from conftest import ROOT, TOKEN
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from served import ROOT, TOKEN
 
 from simcrop_core.serve import wire
 
