@@ -111,13 +111,12 @@ class Client:
             name: what results call it: never a patient's name.
             force: go on where no lungs are found.
             lease_s: how long the session outlives this client.
-            coding: how voxels are packed; raw on this machine, else zlib.
+            coding: how voxels are packed; else raw on this machine, blosc2 where both ends have it, zlib.
             call: to follow or stop the sending.
 
         Raises:
             SimCroPError: the volume is refused (docs/passport.md), too large, or the server cannot be reached.
         """
-        packing = coding or ("raw" if self._connections.loopback else "zlib")
         content = wire.content_id(voxels, affine)
         call = call or Call()
 
@@ -126,10 +125,16 @@ class Client:
             try:
                 return self.ask(request, call).document
             except UnknownVolume:
-                self.ask(wire.upload(voxels, affine, name=name, coding=packing), call)
+                self.ask(wire.upload(voxels, affine, name=name, coding=coding or self._best_coding()), call)
             return self.ask(wire.open_volume(content, force=force, lease_s=lease_s), call).document
 
         return self._scan(opened)
+
+    def _best_coding(self) -> wire.Coding:
+        if self._connections.loopback:
+            return "raw"
+        both = "blosc2" in wire.codings_here() and "blosc2" in self.capabilities()["codings"]
+        return "blosc2" if both else "zlib"
 
     def open_path(
         self,

@@ -127,6 +127,27 @@ def test_a_volume_that_is_known_is_not_sent_again(client, scan, chest, monkeypat
         assert second.ground(SENTENCE).document == scan.ground(SENTENCE).document
 
 
+@pytest.mark.parametrize(
+    ("loopback", "here", "taken"),
+    [
+        (True, ("raw", "zlib", "blosc2"), "raw"),
+        (False, ("raw", "zlib", "blosc2"), "blosc2"),
+        (False, ("raw", "zlib"), "zlib"),
+    ],
+)
+def test_a_volume_is_packed_as_both_ends_can_and_only_for_a_network(client, monkeypatch, loopback, here, taken):
+    pytest.importorskip("blosc2", reason="needs blosc2 for the server")
+    used, upload = [], wire.upload
+    monkeypatch.setattr(type(client._connections), "loopback", loopback)
+    monkeypatch.setattr(wire, "codings_here", lambda: here)
+    monkeypatch.setattr(
+        wire, "upload", lambda *a, coding, **k: (used.append(coding), upload(*a, coding=coding, **k))[1]
+    )
+    volume = smaller((90, 70, 76))
+    with client.open(volume.voxels + np.int16(1 + len(here) + loopback), volume.affine):
+        assert used == [taken]
+
+
 @pytest.mark.parametrize("coding", wire.codings_here())
 @pytest.mark.parametrize("dtype", ["int16", "float32", "int32", "float64"])
 def test_every_coding_and_type_of_voxels_arrives_as_the_same_scan(client, coding, dtype):
