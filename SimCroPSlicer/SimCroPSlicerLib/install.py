@@ -49,8 +49,9 @@ class SetUp:
 
     Attributes:
         packages: all that the engine needs beside torch.
-        torch: of Slicer's Python.
+        torch: that the engine would find, in its own folder or in Slicer's Python.
         torch_version: "" where it is missing.
+        slicers_torch: that of Slicer's Python, which stays when the engine's folder is replaced.
         gpu: what could compute beside the processor; "" where nothing was found.
         free_mb: on the disk of the engine's folder.
         folder: the engine's.
@@ -60,6 +61,7 @@ class SetUp:
     packages: list[Package]
     torch: TorchState
     torch_version: str
+    slicers_torch: TorchState
     gpu: str
     free_mb: int
     folder: Path
@@ -150,12 +152,13 @@ def look(requirements: Path, folder: Path, engine_version: str, python_path: lis
         Package(name, version, installed.get(_canonical(name)))
         for name, version in wanted_packages(requirements).items()
     ]
-    torch, torch_version = torch_state(places)
+    torch, torch_version = torch_state([str(folder), *places])
     existing = next(place for place in (folder, *folder.parents) if place.exists())
     return SetUp(
         packages,
         torch,
         torch_version,
+        torch_state(places)[0],
         gpu_here(),
         shutil.disk_usage(existing).free // 2**20,
         folder,
@@ -221,7 +224,12 @@ def lacking_wheels(requirements: Path, wheels: Path) -> list[str]:
     return [f"{name} {version}" for name, version in wanted if _canonical(f"{name}-{version}") not in there]
 
 
-def install_command(python: str, requirements: Path, folder: Path, wheels: str = "") -> Command:
+def brings_torch(wheels: Path) -> bool:
+    """Whether a folder of wheel files holds torch."""
+    return any(wheels.glob("torch-*.whl"))
+
+
+def install_command(python: str, requirements: Path, folder: Path, wheels: str = "", *, torch: bool = False) -> Command:
     """The command that fetches every missing package beside the folder; `adopt` puts it in place when it is whole.
 
     Args:
@@ -229,9 +237,11 @@ def install_command(python: str, requirements: Path, folder: Path, wheels: str =
         requirements: the pinned packages: pip looks for no others, so torch and Slicer's packages stay untouched.
         folder: the engine's.
         wheels: a folder of wheel files for sites without internet; "" for PyPI.
+        torch: the wheels bring torch and what it needs, which then go into the engine's folder too.
     """
-    arguments = ["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-deps", "--upgrade"]
+    arguments = ["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--upgrade"]
     arguments += ["--target", str(staging(folder)), "-r", str(requirements)]
+    arguments.append(f"torch>={'.'.join(map(str, TORCH_AT_LEAST))}" if torch else "--no-deps")
     if wheels:
         arguments += ["--no-index", "--find-links", wheels]
     return Command(python, tuple(arguments))

@@ -139,10 +139,12 @@ class EnginePart:
         wheels = str(self._desk.ui.wheelFolderEdit.text).strip()
         if setup.ready or not self._may_install(setup, wheels):
             return
-        if setup.torch != "ready" and not self._torch_installed(wheels):
+        lacks_torch = setup.slicers_torch != "ready"
+        from_wheels = lacks_torch and bool(wheels) and install.brings_torch(Path(wheels))
+        if lacks_torch and not from_wheels and not self._torch_installed(wheels):
             return
         command = install.install_command(
-            install.slicer_python(), self._choice.requirements, self._choice.folder, wheels
+            install.slicer_python(), self._choice.requirements, self._choice.folder, wheels, torch=from_wheels
         )
         self._desk.ui.progressLabel.text = _("Setting up the engine")
         self._desk.ui.progressBar.setRange(0, 0)
@@ -164,7 +166,7 @@ class EnginePart:
             if problem:
                 lines = [problem, describe(self.check()).splitlines()[0]]
                 if wheels:
-                    offline = _("Without internet: PythonSlicer -m pip install --no-index --find-links {folder} torch")
+                    offline = _("Without internet: put the wheel of torch, and of what it needs, into {folder}.")
                     lines.append(offline.format(folder=wheels))
                 self._desk.say("\n".join(lines), amber=True)
         return not problem

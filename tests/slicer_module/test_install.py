@@ -179,14 +179,17 @@ def test_a_wheel_folder_is_looked_through_before_pip_is_asked(tmp_path):
     assert install.lacking_wheels(REQUIREMENTS, tmp_path) == [f"fastapi {wanted['fastapi']}"]
 
 
-def tiny_wheel(folder, name, version):
+def tiny_wheel(folder, name, version, needs="torch"):
     """A wheel that says it needs torch, as some of the real ones do."""
     plain = name.replace("-", "_")
     info = f"{plain}-{version}.dist-info"
     with zipfile.ZipFile(folder / f"{plain}-{version}-py3-none-any.whl", "w") as archive:
         archive.writestr(f"{plain}_part.py", "ready = True\n")
-        needs = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: torch\n"
-        archive.writestr(f"{info}/METADATA", needs)
+        said = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: {needs}\n"
+        archive.writestr(f"{info}/METADATA", said)
+        if name == "torch":
+            archive.writestr("torch/__init__.py", "")
+            archive.writestr("torch/version.py", "")
         archive.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
@@ -212,6 +215,26 @@ def test_pip_puts_the_whole_list_into_the_engines_folder_and_nowhere_else(tmp_pa
     broken = install.install_command(sys.executable, REQUIREMENTS, folder, str(tiny))
     assert subprocess.run([broken.program, *broken.arguments], capture_output=True).returncode != 0
     assert install.look(REQUIREMENTS, folder, "1.0", python_path=[str(slicers)]).ready, "a failure changes nothing"
+
+
+def test_without_internet_torch_comes_from_the_wheel_folder_into_the_engines_own(tmp_path):
+    """With what it needs, which the engine's list does not hold; Slicer's Python has none, and stays so."""
+    wheels, folder, slicers = tmp_path / "wheels", tmp_path / "engine", tmp_path / "slicer"
+    wheels.mkdir()
+    for name, version in install.wanted_packages(REQUIREMENTS).items():
+        tiny_wheel(wheels, name, version)
+    assert not install.brings_torch(wheels)
+    tiny_wheel(wheels, "torch", "2.13.0", needs="sympy")
+    tiny_wheel(wheels, "sympy", "1.14.0", needs="tqdm")
+    assert install.brings_torch(wheels)
+    command = install.install_command(sys.executable, REQUIREMENTS, folder, str(wheels), torch=True)
+    subprocess.run([command.program, *command.arguments], check=True, capture_output=True)
+    install.adopt(folder, "1.0")
+    setup = install.look(REQUIREMENTS, folder, "1.0", python_path=[str(slicers)])
+    assert setup.ready
+    assert (setup.torch, setup.slicers_torch) == ("ready", "missing")
+    assert (folder / "sympy_part.py").is_file()
+    check_before_start(setup)
 
 
 def test_the_folder_is_the_platforms_own_and_one_for_each_python(tmp_path):
