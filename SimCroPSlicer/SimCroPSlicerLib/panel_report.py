@@ -41,6 +41,8 @@ class ReportPart:
         self._results: list[dict[str, Any]] = []
         self.images = ReportImages(desk)
         self._task: Task | None = None
+        # The CT that the report was pasted for ("" where none was chosen yet), and whether it was looked for there.
+        self._asked, self._answered = "", False
         self._pause = qt.QTimer()
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
@@ -70,9 +72,9 @@ class ReportPart:
             self._show_rows([])
             self._keep_rows(self._desk.volume())
             return
-        self._task = self._desk.run(
-            _("Looking for the report's sentences"), self._work(text, self._desk.volume()), self._done
-        )
+        volume = self._desk.volume()
+        self._asked, self._answered = _id_of(volume), False
+        self._task = self._desk.run(_("Looking for the report's sentences"), self._work(text, volume), self._done)
 
     def _work(self, text: str, volume: Any) -> Work:
         logic = self._desk.logic
@@ -92,6 +94,7 @@ class ReportPart:
                 self.select(number)
         yield None
         self._keep_rows(volume)
+        self._answered = True
         self._choose_first()
 
     def _keep_rows(self, volume: Any) -> None:
@@ -139,11 +142,11 @@ class ReportPart:
     def restore(self, volume: Any) -> None:
         """Rebuild the table from the results that the scene holds for a volume.
 
-        Those of the CT before stay in the scene. A report that no CT has been searched for yet is looked for now.
+        Those of the CT before stay in the scene. A report that was pasted before a CT was chosen is looked for now, and
+        one whose search was left in the middle in its own CT alone: another one may be another patient's.
         """
-        waiting = bool(self._statements) and not self._results
+        self._pause.stop()
         if self._task is not None and not self._task.finished:
-            waiting = True
             self._task.cancel()
             self._remove_nodes()
         self._nodes = []
@@ -156,7 +159,13 @@ class ReportPart:
         self._show_rows([sentence_row(result) for result in self._results])
         self._nodes = [node for _result, node in sentences]
         self._desk.text_changed()
-        if waiting and volume is not None:
+        if volume is None or not self._ui.reportTextEdit.plainText.strip():
+            return
+        if self._asked not in ("", volume.GetID()):
+            self._ui.reportNoteLabel.text = _(
+                "The report above was pasted for another CT. Paste it again to look here."
+            )
+        elif not self._answered:
             self._pause.start()
 
     def forget(self) -> None:
@@ -166,6 +175,7 @@ class ReportPart:
         self.restore(None)
 
     def _changed(self) -> None:
+        self._asked, self._answered = _id_of(self._desk.volume()), False
         self._pause.start()
 
     def _show_statements(self, statements: list[dict[str, Any]]) -> Iterator[None]:
@@ -220,3 +230,7 @@ class ReportPart:
         path = chosen[0] if isinstance(chosen, tuple) else chosen
         if path:
             self.load(Path(str(path)))
+
+
+def _id_of(volume: Any) -> str:
+    return "" if volume is None else str(volume.GetID())

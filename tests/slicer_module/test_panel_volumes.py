@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("PySide6", reason="needs PySide6: pip install -r requirements-slicer.lock")
 
-from panel_hand import MASS, evidence, paste
+from panel_hand import MASS, REPORT, evidence, paste
 from PySide6 import QtCore
 from PySide6.QtTest import QTest
 from SimCroPSlicerLib import provenance
@@ -52,6 +52,25 @@ def test_a_report_pasted_before_a_ct_is_chosen_is_looked_for_then(panel, applica
     panel.until(lambda: panel.ui.reportTable.rowCount == 4 and evidence(panel)[0] == "● located")
     panel.until(panel.idle)
     assert len(heatmaps(application, chest)) == 3
+
+
+@pytest.mark.parametrize("later_ms", [0, PAUSE_MS + 50])
+def test_a_report_is_never_looked_for_in_a_ct_it_was_not_pasted_for(panel, application, chest, later_ms):
+    """The other one may be another patient's: neither while the pause runs nor in the middle of the search."""
+    other = application.add_volume(voxels_of(chest).copy(), affine_of(chest), "other")
+    panel.ui.reportTextEdit.setPlainText(REPORT)
+    QTest.qWait(later_ms)
+    assert heatmaps(application, chest) == []
+    choose(panel, other)
+    assert "another CT" in panel.ui.reportNoteLabel.text
+    QTest.qWait(2 * PAUSE_MS)
+    panel.until(panel.idle)
+    assert heatmaps(application, other) == []
+    assert panel.ui.reportTable.rowCount == 0
+    choose(panel, chest)
+    panel.until(lambda: len(heatmaps(application, chest)) == 3)
+    panel.until(panel.idle)
+    assert heatmaps(application, other) == []
 
 
 def test_a_new_report_replaces_the_last_ones_heatmaps_and_no_kept_question(panel, application, chest):

@@ -27,6 +27,7 @@ def locked(folder: Path) -> Iterator[None]:
             f"Another simcrop-prepare is at work on {folder}.", hint="Wait until it has ended, or stop it."
         ) from fault
     except (OSError, NotImplementedError) as fault:
+        # The second is filelock's word for a file system that knows no locks.
         raise CannotWrite(f"{folder} cannot be locked: {fault}.", hint="See that you may write there.") from fault
     try:
         yield
