@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Literal
 
@@ -14,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from simcrop_core.models.config import PretrainingConfig
 from simcrop_core.models.presets import PRESETS, PRETRAINING_PRESETS
-from simcrop_core.text.encoder import load_text_encoder
+from simcrop_core.text.encoder import MINILM, load_text_encoder
 from simcrop_core.text.reference import reference_sentences
 from simcrop_training.data.source import Pair, draws, evenly_spread
 from simcrop_training.engine.schedule import Schedule, adamw
@@ -91,8 +97,9 @@ def step_times(preset: Preset, *, batch: int, rounds: int) -> StepTimes:
         batch: frames a step.
         rounds: of each, after one to warm up.
     """
-    objective, plain, ours = _both(preset, batch, rounds + 1)
     taken: dict[str, list[float]] = {"ours": [], "plain": []}
+    with _config(preset) as config:
+        objective, plain, ours = _both(config, preset, batch, rounds + 1)
     for turn in range(rounds + 1):
         for name, step in (("ours", ours), ("plain", plain)):
             began = time.perf_counter()
@@ -104,7 +111,8 @@ def step_times(preset: Preset, *, batch: int, rounds: int) -> StepTimes:
 
 def profiles(preset: Preset, *, batch: int) -> tuple[str, str]:
     """Where the time of a step goes, as tables: plain, then ours."""
-    _, plain, ours = _both(preset, batch, 2)
+    with _config(preset) as config:
+        _, plain, ours = _both(config, preset, batch, 2)
     tables = []
     for step in (plain, ours):
         step(0)
@@ -114,9 +122,24 @@ def profiles(preset: Preset, *, batch: int) -> tuple[str, str]:
     return tables[0], tables[1]
 
 
-def _both(preset: Preset, batch: int, turns: int) -> tuple[SimCroPPretraining, Step, Step]:
-    """An objective, and its step written plainly and as it is, on batches prepared in advance."""
+@contextmanager
+def _config(preset: Preset) -> Iterator[PretrainingConfig]:
+    """The preset; where it names a text tower that has to be downloaded, a BERT-base of random weights in its place."""
     config = PRETRAINING_PRESETS[preset]
+    if config.text.encoder == "minilm":
+        yield config
+        return
+    # Seconds of import that only this preset needs.
+    from transformers import BertConfig, BertModel
+
+    with tempfile.TemporaryDirectory() as folder:
+        BertModel(BertConfig()).save_pretrained(folder)
+        shutil.copy(MINILM / "tokenizer.json", Path(folder))
+        yield dataclasses.replace(config, text=dataclasses.replace(config.text, encoder=folder))
+
+
+def _both(config: PretrainingConfig, preset: Preset, batch: int, turns: int) -> tuple[SimCroPPretraining, Step, Step]:
+    """An objective, and its step written plainly and as it is, on batches prepared in advance."""
     encoder = load_text_encoder(config.text)
     texts = reference_sentences()
     source = NoiseSource(texts, encoder.encode(texts).numpy(), config.vision.image)
