@@ -97,10 +97,16 @@ class SourceStudy:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A scan that the tables alone rule out, and why."""
+    """A scan that is not used, and why.
+
+    Attributes:
+        name: of the scan.
+        code: of what rules it out: an `Exclusion` by the tables alone, or the code of the error that reading it raised.
+        reason: in words.
+    """
 
     name: str
-    code: Exclusion
+    code: str
     reason: str
 
 

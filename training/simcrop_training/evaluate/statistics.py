@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_score, recall_score
 
+from simcrop_training.datasets.labelled import UNKNOWN
+
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 
 ROUNDS = 1000
-UNKNOWN = -1
 _OUTER = (2.5, 97.5)
 # Thresholds that published tables choose from.
 _CANDIDATES = np.linspace(0.0, 1.0, 100)

@@ -1,0 +1,172 @@
+"""Figures of any benchmark in one form, and the table that sets them beside what papers report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+from simcrop_core.errors import SimCroPError
+from simcrop_training.evaluate.published import Benchmark, published
+
+RESULTS = "results.json"
+ENTRIES = "entries"
+
+
+class NoResults(SimCroPError):
+    """A file holds no results of `simcrop-eval`."""
+
+    code = "no-results"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One figure.
+
+    Attributes:
+        benchmark: which of the published tables it belongs to.
+        column: the task, "ct-rate 10 %".
+        model: its name, "simcrop"; runs of several seeds share it.
+        protocol: "official" or "clean".
+        metric: AUROC, accuracy, Dice.
+        value: 0 to 1.
+        lo95: of its interval; NaN where there is none. `hi95` likewise.
+        data: what was measured on, "200 synthetic scans".
+    """
+
+    benchmark: Benchmark
+    column: str
+    model: str
+    protocol: str
+    metric: str
+    value: float
+    lo95: float
+    hi95: float
+    data: str
+
+
+def as_json(entries: Sequence[Entry]) -> list[dict[str, object]]:
+    """For `results.json`; NaN, which JSON has not, becomes null."""
+    return [
+        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+        for row in map(dataclasses.asdict, entries)
+    ]
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """The figures of a results folder or file.
+
+    Raises:
+        NoResults: there are none.
+    """
+    file = path / RESULTS if path.is_dir() else path
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))[ENTRIES]
+        numbers = ("value", "lo95", "hi95")
+        return [Entry(**row | {key: math.nan if row[key] is None else row[key] for key in numbers}) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise NoResults(
+            f"{file} holds no results: {fault!r}.", hint="Give the --output folder of another simcrop-eval command."
+        ) from fault
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A table as text, cell by cell.
+
+    Attributes:
+        benchmark: whose it is.
+        head: first "model", then the columns.
+        rows: of as many cells.
+        remarks: below it.
+    """
+
+    benchmark: Benchmark
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    remarks: tuple[str, ...]
+
+    def markdown(self) -> str:
+        """The table with its remarks."""
+        lines = [f"## {self.benchmark}", "", _line(self.head), "|" + "---|" * len(self.head)]
+        lines += [_line(row) for row in self.rows]
+        return "\n".join([*lines, "", *(f"- {remark}" for remark in self.remarks)]) + "\n"
+
+    def latex(self) -> str:
+        """A `tabular` with booktabs' rules; remarks as comments."""
+        body = [f"{' & '.join(map(_escaped, row))} \\\\" for row in self.rows]
+        return "\n".join(
+            [
+                *(f"% {remark}" for remark in self.remarks),
+                f"\\begin{{tabular}}{{l{'r' * (len(self.head) - 1)}}}",
+                "\\toprule",
+                f"{' & '.join(map(_escaped, self.head))} \\\\",
+                "\\midrule",
+                *body,
+                "\\bottomrule",
+                "\\end{tabular}",
+            ]
+        ) + "\n"  # fmt: skip
+
+
+def summarised(entries: Sequence[Entry]) -> list[Summary]:
+    """A table a benchmark: one row a model and protocol, behind each figure what the paper has, where it has it."""
+    tables: list[Benchmark] = list(dict.fromkeys(entry.benchmark for entry in entries))
+    return [_summary(name, [entry for entry in entries if entry.benchmark == name]) for name in tables]
+
+
+def _summary(benchmark: Benchmark, entries: Sequence[Entry]) -> Summary:
+    printed = published(benchmark)
+    columns = sorted({entry.column for entry in entries}, key=lambda column: _place(printed.columns, column))
+    metrics = {entry.column: entry.metric for entry in entries}
+    rows = []
+    for model, protocol in dict.fromkeys((entry.model, entry.protocol) for entry in entries):
+        own = [entry for entry in entries if (entry.model, entry.protocol) == (model, protocol)]
+        cells = [_cell([entry for entry in own if entry.column == column]) for column in columns]
+        rows.append((f"{model}, {protocol}", *cells))
+    rows += [
+        (f"{model}, as published", *(_printed(printed.figure(model, column)) for column in columns))
+        for model in printed.rows
+        if any(printed.figure(model, column) is not None for column in columns)
+    ]
+    data = sorted({entry.data for entry in entries})
+    remarks = (
+        f"Measured on: {'; '.join(data)}. In brackets 95 % intervals by patients; ± is over seeds.",
+        f"As published: {printed.source}. Other scans and other weights: not a comparison.",
+        *printed.remarks,
+    )
+    return Summary(benchmark, ("model", *(f"{c}, {metrics[c]}" for c in columns)), tuple(rows), remarks)
+
+
+def _place(order: Sequence[str], column: str) -> tuple[int, str]:
+    return (order.index(column) if column in order else len(order)), column
+
+
+def _cell(entries: Sequence[Entry]) -> str:
+    values = [100 * entry.value for entry in entries if not math.isnan(entry.value)]
+    if not values:
+        return "–"
+    if len(values) > 1:
+        return f"{mean(values):.1f} ± {stdev(values):.1f}"
+    lo, hi = entries[0].lo95, entries[0].hi95
+    return f"{values[0]:.1f}" + ("" if math.isnan(lo) else f" ({100 * lo:.1f}–{100 * hi:.1f})")
+
+
+def _printed(figure: float | None) -> str:
+    if figure is None:
+        return "–"
+    return f"{figure if figure > 1 else 100 * figure:.1f}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escaped(cell: str) -> str:
+    for sign in ("\\", "%", "_", "&", "#", "$"):
+        cell = cell.replace(sign, "\\textbackslash{}" if sign == "\\" else f"\\{sign}")
+    return cell.replace("–", "--").replace("±", "$\\pm$")
