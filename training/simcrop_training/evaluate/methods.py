@@ -33,6 +33,8 @@ from simcrop_training.evaluate.probe import auroc_by_label, probe_scores
 from simcrop_training.evaluate.retrieval import recall
 from simcrop_training.evaluate.table import by_label, table
 from simcrop_training.evaluate.trained import Trained, load_trained
+from simcrop_training.evaluate.zero_shot.ask import Asker
+from simcrop_training.evaluate.zero_shot.prompts import prompts_of
 from simcrop_training.objectives.fvlm import Fvlm
 from simcrop_training.objectives.fvlm_zero_shot import OrganZeroShot
 from simcrop_training.objectives.regions import measured_regions
@@ -151,7 +153,7 @@ def figures_of(folder: Path, budget: Budget) -> dict[str, float]:
 
 
 def zero_shot_scores(trained: Trained, test: Labelled) -> Scores:
-    """(B, 18) how much nearer a scan is to a finding's prompt than to its denial; NaN where the method cannot say.
+    """(B, 18) probability of each finding against its denial; NaN where the method cannot say.
 
     With CT-CLIP's prompts, "… is present." and "… is not present."; `fvlm` asks organs, with its own.
     """
@@ -161,10 +163,8 @@ def zero_shot_scores(trained: Trained, test: Labelled) -> Scores:
             asked.scores(image.numpy(), organs) for image, organs in zip(test.images_BHWD, test.organs, strict=True)
         ]
         return np.array([[answer.get(label, np.nan) for label in CT_RATE_LABELS] for answer in answers])
-    prompts = [f"{label} is {word}present." for word in ("", "not ") for label in CT_RATE_LABELS]
-    scores = torch.cat([trained.similarities(frames, prompts) for frames in _frames(trained, test)]).double()
-    there, not_there = scores.chunk(2, dim=1)
-    return (there - not_there).numpy()
+    asker = Asker(trained, prompts_of("ctclip"))
+    return np.concatenate([asker.probabilities(frames) for frames in _frames(trained, test)])
 
 
 def retrieval(trained: Trained, test: Labelled) -> dict[str, float]:

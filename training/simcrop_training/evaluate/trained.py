@@ -30,6 +30,8 @@ from simcrop_training.objectives.simcrop_plus import SimCroPPlus
 from simcrop_training.recipe import recipe_of
 
 GROUNDING, ENCODER = "grounding.safetensors", "encoder.safetensors"
+# One over the paper's temperature.
+_REGION_SCALE = 1 / 0.07
 # What calibrated weights hold besides the network.
 _SENTENCES = (REFERENCE_KEY, *USUAL_KEYS)
 
@@ -71,6 +73,9 @@ class Vectors(Protocol):
     def text_vectors(self, ids_BT: Tensor, attended_BT: Tensor, /) -> Tensor:
         """(B, C) of length 1."""
 
+    def similarity_scale(self) -> float:
+        """What cosines of a scan with texts are multiplied by."""
+
 
 def _compares_scans(objective: Vectors) -> bool:
     """Whether it was trained with its contrast of whole scans, which `simcrop_plus` can do without."""
@@ -107,7 +112,19 @@ class Trained:
     @property
     def retrieves(self) -> bool:
         """Whether whole scans and whole reports have one space."""
-        return isinstance(self.objective, Vectors) and _compares_scans(self.objective)
+        return self._whole is not None
+
+    @property
+    def _whole(self) -> Vectors | None:
+        """The method, where it was trained to compare whole scans with whole texts."""
+        objective = self.objective
+        return objective if isinstance(objective, Vectors) and _compares_scans(objective) else None
+
+    @property
+    def scale(self) -> float:
+        """What `similarities` are multiplied by before a softmax over prompts: learned, or 1/0.07."""
+        whole = self._whole
+        return _REGION_SCALE if whole is None else whole.similarity_scale()
 
     @torch.no_grad()
     def similarities(self, frames_B1HWD: Tensor, texts: Sequence[str]) -> Tensor:
@@ -116,8 +133,8 @@ class Trained:
         Raises:
             ValueError: the method learned no words.
         """
-        objective = self.objective
-        if not isinstance(objective, Vectors) or not _compares_scans(objective):
+        objective = self._whole
+        if objective is None:
             return self._with_regions(frames_B1HWD, texts)
         pieces = [objective.masker.pieces(text, "")[0] for text in texts]
         widest = max(map(len, pieces))

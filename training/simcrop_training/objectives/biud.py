@@ -191,6 +191,10 @@ class Biud(PairObjective):
         """(B, C) of length 1."""
         return self.network.text_vectors(ids_BT, attended_BT)
 
+    def similarity_scale(self) -> float:
+        """What cosines of a scan with texts are multiplied by."""
+        return 1 / self.settings.temperature
+
     def _rows(self, batch: Pairs, tokens_BNC: Tensor) -> dict[str, Tensor]:
         assert isinstance(batch, TaughtPairs)
         image_BC = self.network.vectors_of(tokens_BNC)

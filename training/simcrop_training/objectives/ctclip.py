@@ -88,6 +88,10 @@ class CtClip(PairObjective):
         """(B, C) of length 1."""
         return self.network.text_vectors(ids_BT, attended_BT)
 
+    def similarity_scale(self) -> float:
+        """What cosines of a scan with texts are multiplied by."""
+        return float(self.network.multiplier(self.settings.largest_scale).detach())
+
 
 @dataclass(frozen=True, slots=True)
 class M3dSharedSettings(CtClipSettings):

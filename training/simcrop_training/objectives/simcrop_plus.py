@@ -215,6 +215,14 @@ class SimCroPPlus(SimCroPPretraining):
         """
         return self._instance.text_vectors(self.network.embed_sentences(ids_BT, attended_BT))
 
+    def similarity_scale(self) -> float:
+        """What cosines of a scan with texts are multiplied by.
+
+        Raises:
+            UnusableRecipe: see `image_vectors`.
+        """
+        return float(self._instance.scale().detach())
+
     @property
     def _instance(self) -> InstanceHeads:
         heads = self.network.instance

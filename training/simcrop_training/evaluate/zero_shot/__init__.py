@@ -1,0 +1,1 @@
+"""Findings told from prompts alone, without training on a label."""
