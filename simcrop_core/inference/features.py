@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,8 +11,23 @@ from torch import Tensor
 
 from simcrop_core.imaging.affine import Affine
 from simcrop_core.imaging.frame import FrameVolume
-from simcrop_core.models.grounding import GroundingModel
+from simcrop_core.models.vit import VisionTransformer
 from simcrop_core.progress import Job
+
+
+class PatchEncoder(Protocol):
+    """What turns frames into patch features: a grounding model, or an image encoder alone."""
+
+    @property
+    def vision(self) -> VisionTransformer:
+        """The network; its weights say where and in which number format to compute."""
+
+    @property
+    def width(self) -> int:
+        """Of what `encode` gives."""
+
+    def encode(self, images_B1HWD: Tensor, /) -> Tensor:
+        """(B, N, C) features of frames, z fastest."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +50,7 @@ class PatchFeatures:
 
 
 @torch.inference_mode()
-def encode_frame(model: GroundingModel, frame: FrameVolume, job: Job) -> PatchFeatures:
+def encode_frame(model: PatchEncoder, frame: FrameVolume, job: Job) -> PatchFeatures:
     """Encode every tile and blend the tiles where they overlap.
 
     A patch's weight falls linearly towards the edge of its tile, so features pass smoothly from one tile to the next.
@@ -45,7 +61,7 @@ def encode_frame(model: GroundingModel, frame: FrameVolume, job: Job) -> PatchFe
         job: told after every tile.
     """
     weight = next(model.vision.parameters())
-    grid, tile_grid = frame.patch_grid, model.config.vision.grid
+    grid, tile_grid = frame.patch_grid, model.vision.config.grid
     share_XYZ1 = _tile_weights(tile_grid).unsqueeze(-1)
     blended = torch.zeros(*grid, model.width)
     total = torch.zeros(*grid, 1)

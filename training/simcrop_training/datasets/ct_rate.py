@@ -17,6 +17,7 @@ from typing import Literal
 
 from simcrop_core.errors import UnknownDataSet
 from simcrop_core.phantom.layouts.settings import NOTICE, SETTINGS_FILE
+from simcrop_core.text.ct_rate import CT_RATE_LABELS
 from simcrop_core.text.sentences import is_placeholder
 from simcrop_training.datasets.ct_rate_names import ScanName, parse_scan_name
 from simcrop_training.datasets.ct_rate_tables import Tables, has_reports, numbers, read_tables
@@ -63,7 +64,7 @@ def read_ct_rate(folder: Path) -> DataSet:
             hint="Give the folder that holds `dataset`, with the set's tables beside its scans.",
         )
     tables = read_tables(top)
-    files, maps = _scans_below(top), _scans_below(top / _LABEL_MAPS)
+    files, maps = scans_below(top), scans_below(top / _LABEL_MAPS)
     left_out = [LeftOut(name, "bad-name", "The name is not that of a CT-RATE scan.") for name in tables.bad_names]
     left_out += [
         LeftOut(str(name), "no-report", "The report tables do not name it.")
@@ -88,27 +89,44 @@ def read_ct_rate(folder: Path) -> DataSet:
     )
 
 
-def _scans_below(top: Path) -> dict[ScanName, tuple[Path, Literal[1, 2]]]:
+def scans_below(top: Path) -> dict[ScanName, tuple[Path, Literal[1, 2]]]:
     """Every file with a scan's name below the folders of the splits, that of release 2 where both releases have it."""
     found: dict[ScanName, tuple[Path, Literal[1, 2]]] = {}
     for folder, release in _SPLIT_FOLDERS.items():
-        for path, _, files in os.walk(top / folder):
-            for file in files:
-                name = parse_scan_name(file)
-                if name is not None:
-                    found.setdefault(name, (Path(path) / file, release))
+        for name, path in named_below(top / folder):
+            found.setdefault(name, (path, release))
     return found
+
+
+def named_below(folder: Path) -> Iterator[tuple[ScanName, Path]]:
+    """Every file below a folder that has a scan's name, whatever its folders are called."""
+    for path, _, files in os.walk(folder):
+        for file in files:
+            name = parse_scan_name(file)
+            if name is not None:
+                yield name, Path(path) / file
 
 
 def _volume(name: ScanName, found: tuple[Path, Literal[1, 2]] | None, tables: Tables) -> SourceVolume | LeftOut:
     """How to read a scan of the report table, or why not to."""
+    if name not in tables.no_chest and found is not None and _says_nothing(tables.reports[name]):
+        return LeftOut(str(name), "no-report", "Its report is empty.")
+    return source_volume(name, found, tables)
+
+
+def source_volume(name: ScanName, found: tuple[Path, Literal[1, 2]] | None, tables: Tables) -> SourceVolume | LeftOut:
+    """How to read a scan by its file and the metadata, or why not to; its report does not matter.
+
+    Args:
+        name: of the scan, in some table.
+        found: its file and that file's release; None where there is none.
+        tables: of the set.
+    """
     if name in tables.no_chest:
         return LeftOut(str(name), "no-chest", "It is on the set's own list of scans that show no chest.")
     if found is None:
         known = " It was never published." if str(name) in NEVER_PUBLISHED else ""
-        return LeftOut(str(name), "no-file", f"The report tables name it, but there is no such file.{known}")
-    if all(is_placeholder(tables.reports[name][section]) for section in ("Findings_EN", "Impressions_EN")):
-        return LeftOut(str(name), "no-report", "Its report is empty.")
+        return LeftOut(str(name), "no-file", f"The tables name it, but there is no such file.{known}")
     path, release = found
     row = tables.metadata.get(name)
     spacing = None if row is None else _spacing(row)
@@ -120,6 +138,10 @@ def _volume(name: ScanName, found: tuple[Path, Literal[1, 2]] | None, tables: Ta
     if row is None or spacing is None or rescale is None:
         return LeftOut(str(name), "no-spacing", "The metadata table does not give its rescale.")
     return SourceVolume(str(name), path, rescale=rescale, geometry=_geometry(row, spacing))
+
+
+def _says_nothing(report: Mapping[str, str]) -> bool:
+    return all(is_placeholder(report[section]) for section in ("Findings_EN", "Impressions_EN"))
 
 
 def _spacing(row: Mapping[str, str]) -> tuple[float, float, float] | None:
@@ -149,7 +171,10 @@ def _study(key: str, volumes: Mapping[ScanName, SourceVolume], tables: Tables) -
     findings, impression = (
         "" if is_placeholder(text) else text for text in (row["Findings_EN"], row["Impressions_EN"])
     )
-    labels = tables.labels.get(first) if tables.has_labels else None
+    said = tables.labels.get(first) if tables.has_labels else None
+    labels = (
+        None if said is None else tuple(label for label, value in zip(CT_RATE_LABELS, said, strict=True) if value == 1)
+    )
     ordered = tuple(volumes[name] for name in sorted(volumes))
     return SourceStudy(key, first.patient_key, first.split, ordered, findings, impression, labels)
 

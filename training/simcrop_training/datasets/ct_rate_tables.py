@@ -30,7 +30,7 @@ class Tables:
 
     Attributes:
         reports: rows by scan, in the order of the files.
-        labels: positive labels by scan.
+        labels: by scan, of each label in CT-RATE's order: 1, 0, or −1 where the table does not say.
         metadata: rows by scan.
         no_chest: scans on the set's lists of those that show no chest.
         bad_names: names in the report tables that are no CT-RATE scan's.
@@ -39,7 +39,7 @@ class Tables:
     """
 
     reports: Mapping[ScanName, Mapping[str, str]]
-    labels: Mapping[ScanName, tuple[str, ...]]
+    labels: Mapping[ScanName, tuple[int, ...]]
     metadata: Mapping[ScanName, Mapping[str, str]]
     no_chest: frozenset[ScanName]
     bad_names: tuple[str, ...]
@@ -50,6 +50,11 @@ class Tables:
 def has_reports(top: Path) -> bool:
     """Whether a folder holds CT-RATE's report tables."""
     return bool(_found(top, *_REPORTS))
+
+
+def has_labels(top: Path) -> bool:
+    """Whether a folder holds CT-RATE's tables of labels."""
+    return bool(_found(top, *_LABELS))
 
 
 def read_tables(top: Path) -> Tables:
@@ -72,7 +77,7 @@ def read_tables(top: Path) -> Tables:
     lists = [path for path in (top / "metadata" / f"no_chest_{split}.txt" for split in _SPLITS) if path.is_file()]
     return Tables(
         reports=reports,
-        labels={name: _positive(row) for name, row in _by_name(label_files, (NAME,))},
+        labels={name: _said(row) for name, row in _by_name(label_files, (NAME,))},
         metadata=dict(_by_name(_found(top, *_METADATA), METADATA_COLUMNS)),
         no_chest=frozenset(name for path in lists for name in _listed(path)),
         bad_names=tuple(bad_names),
@@ -107,11 +112,12 @@ def _by_name(paths: Sequence[Path], columns: Sequence[str]) -> list[tuple[ScanNa
     return [(name, row) for name, row in named if name is not None]
 
 
-def _positive(row: Mapping[str, str]) -> tuple[str, ...]:
-    """The labels that a row names with 1, in CT-RATE's order and spelling."""
+def _said(row: Mapping[str, str]) -> tuple[int, ...]:
+    """What a row says of each label, in CT-RATE's order."""
     canonical = {label.casefold(): label for label in CT_RATE_LABELS} | _SPELLINGS
     named = {canonical.get(column.casefold()): numbers(value, 1) for column, value in row.items()}
-    return tuple(label for label in CT_RATE_LABELS if named.get(label) == (1.0,))
+    values = (named.get(label) for label in CT_RATE_LABELS)
+    return tuple(int(value[0]) if value in ((0.0,), (1.0,)) else -1 for value in values)
 
 
 def _listed(path: Path) -> list[ScanName]:

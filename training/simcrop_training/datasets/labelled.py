@@ -81,8 +81,13 @@ def require_files(scans: Sequence[LabelledScan]) -> None:
     wanted = [path for scan in scans for path in (scan.path, scan.mask) if path is not None]
     absent = [path for path in wanted if not path.exists()]
     if absent:
-        more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
         raise UnreadableFile(
-            f"{len(absent)} of {len(wanted)} files are not there: {', '.join(map(str, absent[:_NAMED]))}{more}.",
+            f"{len(absent)} of {len(wanted)} files are not there: {first_named(absent)}.",
             hint="Fetch them, or take their rows out of the list.",
         )
+
+
+def first_named(names: Sequence[object]) -> str:
+    """The first ten of some names in words, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(map(str, names[:_NAMED]))}{more}"

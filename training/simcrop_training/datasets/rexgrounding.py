@@ -29,10 +29,9 @@ def with_finding_masks(data: DataSet, folder: Path) -> DataSet:
     Raises:
         UnknownDataSet: `dataset.json` is not that of the set.
     """
-    index = folder / INDEX
-    if not index.is_file() or not (folder / MASKS).is_dir():
+    if not is_rexgrounding(folder):
         return data
-    masks = _masks_by_scan(index, folder / MASKS)
+    masks = {name: found for name, found in finding_masks(folder).items() if found.path.is_file()}
     studies = tuple(_with_masks(study, masks) for study in data.studies)
     held = {volume.name for study in data.studies for volume in study.volumes}
     absent = sorted(masks.keys() - held)
@@ -40,19 +39,33 @@ def with_finding_masks(data: DataSet, folder: Path) -> DataSet:
     return dataclasses.replace(data, studies=studies, remarks=(*data.remarks, *remark))
 
 
-def _masks_by_scan(index: Path, folder: Path) -> dict[str, FindingMasks]:
+def is_rexgrounding(folder: Path) -> bool:
+    """Whether a folder holds the set's index and masks."""
+    return (folder / INDEX).is_file() and (folder / MASKS).is_dir()
+
+
+def finding_masks(folder: Path) -> dict[str, FindingMasks]:
+    """What the index says of every scan of the open splits, whether its mask file is there or not.
+
+    Args:
+        folder: that holds `dataset.json` and `segmentations`.
+
+    Raises:
+        UnknownDataSet: `dataset.json` is not that of the set.
+    """
+    index = folder / INDEX
     try:
         splits = json.loads(index.read_text(encoding="utf-8"))
         entries = [(ours, entry) for theirs, ours in _SPLITS.items() for entry in splits.get(theirs, [])]
         found = {}
         for split, entry in entries:
             name = parse_scan_name(entry["name"])
-            path = folder / entry["name"]
-            if name is not None and path.is_file():
+            if name is not None:
                 numbers = sorted(entry["findings"], key=int)
                 texts = tuple(entry["findings"][number] for number in numbers)
                 codes = [entry["categories"][number] for number in numbers]
-                found[str(name)] = FindingMasks(path, split, texts, tuple(_TOPICS.get(code, code) for code in codes))
+                topics = tuple(_TOPICS.get(code, code) for code in codes)
+                found[str(name)] = FindingMasks(folder / MASKS / entry["name"], split, texts, topics)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
         raise UnknownDataSet(
             f"{index} is not the index of ReXGroundingCT: {fault!r}.",

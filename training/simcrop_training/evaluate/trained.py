@@ -104,6 +104,13 @@ class Trained:
         tokens_BNC: Tensor = self.vision(frames_B1HWD)
         return tokens_BNC[:, int(self.vision.config.cls_token) :].mean(dim=1)
 
+    def to(self, device: torch.device) -> Trained:
+        """Itself, with its networks on a device."""
+        for module in (self.vision, self.grounding, self.objective.module if self.objective else None):
+            if module is not None:
+                module.to(device)
+        return self
+
     @property
     def zero_shot(self) -> bool:
         """Whether scans and words can be compared without training anything on labels."""
@@ -128,7 +135,7 @@ class Trained:
 
     @torch.no_grad()
     def similarities(self, frames_B1HWD: Tensor, texts: Sequence[str]) -> Tensor:
-        """(B, S) cosine of scans with texts: of whole vectors, or of a text with its most similar patches.
+        """(B, S) on the CPU, cosine of scans with texts: of whole vectors, or of a text with its most similar patches.
 
         Raises:
             ValueError: the method learned no words.
@@ -140,19 +147,21 @@ class Trained:
         widest = max(map(len, pieces))
         ids_ST = torch.tensor([ids + [0] * (widest - len(ids)) for ids in pieces])
         attended_ST = torch.arange(widest)[None] < torch.tensor([len(ids) for ids in pieces])[:, None]
-        texts_SC: Tensor = objective.text_vectors(ids_ST, attended_ST)
-        images_BC: Tensor = objective.image_vectors(frames_B1HWD)
-        return images_BC @ texts_SC.T
+        device = self.vision.pos_embed.device
+        texts_SC: Tensor = objective.text_vectors(ids_ST.to(device), attended_ST.to(device))
+        images_BC: Tensor = objective.image_vectors(frames_B1HWD.to(device))
+        return (images_BC @ texts_SC.T).cpu()
 
     def _with_regions(self, frames_B1HWD: Tensor, texts: Sequence[str]) -> Tensor:
         model = self.grounding
         if model is None:
             raise ValueError("This method has learned no words.")
+        device = self.vision.pos_embed.device
         words_SC = load_text_encoder(model.config.text).encode(list(texts)).clone()
-        words_SC = F.normalize(model.project(words_SC).float(), dim=-1)
-        patches_BNC = F.normalize(model.encode(frames_B1HWD).float(), dim=-1)
+        words_SC = F.normalize(model.project(words_SC.to(device)).float(), dim=-1)
+        patches_BNC = F.normalize(model.encode(frames_B1HWD.to(device)).float(), dim=-1)
         nearest_BSK = (words_SC @ patches_BNC.mT).topk(model.config.top_k, dim=-1).values
-        return nearest_BSK.mean(dim=-1)
+        return nearest_BSK.mean(dim=-1).cpu()
 
 
 def load_trained(folder: Path) -> Trained:
