@@ -1,0 +1,149 @@
+"""What a probe reached on the test scans: figures, the JSON of them, and the page."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+
+from simcrop_training.datasets.study import LeftOut
+from simcrop_training.evaluate.probing.scored import Predictions, by_label
+from simcrop_training.evaluate.statistics import ROUNDS, Interval, LabelRow, bootstrap_mean, label_rows
+from simcrop_training.evaluate.summary import Entry
+
+_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One probe's figures.
+
+    Attributes:
+        model: whose features.
+        preset: "official" or "clean".
+        seed: of the probe.
+        metric: "AUROC", the mean over the labels that have one, or "accuracy".
+        value: of it.
+        counted: over how many labels; of accuracy, over how many scans.
+        rows: by label, or by class against all others.
+        tested: scans.
+        notes: how the probe came about.
+        skipped: scans that could not be read.
+    """
+
+    model: str
+    preset: str
+    seed: int
+    metric: str
+    value: Interval
+    counted: int
+    rows: tuple[LabelRow, ...]
+    tested: int
+    notes: dict[str, object]
+    skipped: tuple[LeftOut, ...]
+
+    def entry(self, column: str, data: str) -> Entry:
+        """For tables over several tasks."""
+        value = self.value
+        return Entry("linear_probe", column, self.model, self.preset, self.metric, value.mean, value.lo, value.hi, data)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types; NaN becomes null."""
+        return {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
+
+
+def measured(
+    predictions: Predictions,
+    labels: Sequence[str],
+    *,
+    classes: bool,
+    thresholds: Sequence[float] | None = None,
+    rounds: int = ROUNDS,
+) -> tuple[str, Interval, int, tuple[LabelRow, ...]]:
+    """Metric, its interval by patients, over how many labels or scans, and the rows by label.
+
+    Args:
+        predictions: about test scans.
+        labels: names of the labels or classes.
+        classes: whether scans have one class; its metric is accuracy then.
+        thresholds: of the labels' probabilities, from other scans; without, they are chosen on these.
+        rounds: of the bootstrap.
+    """
+    answers_BL, truth_BL = predictions.probabilities_BL, predictions.truth_BL
+    if not classes:
+        found = label_rows(labels, answers_BL, truth_BL, predictions.patients, thresholds=thresholds, rounds=rounds)
+        # A label that was not learned has no probabilities, but its scans are there and are counted.
+        rows = tuple(
+            dataclasses.replace(row, n_pos=int((truth_B == 1).sum()), n_neg=int((truth_B == 0).sum()))
+            for row, truth_B in zip(found.rows, truth_BL.T, strict=True)
+        )
+        return "AUROC", found.macro, found.counted, rows
+    columns_BL = by_label(truth_BL, len(labels))
+    found = label_rows(labels, answers_BL, columns_BL, predictions.patients, thresholds=thresholds, rounds=rounds)
+    known_B = np.isfinite(answers_BL).all(axis=1)
+    right_B = np.where(known_B, answers_BL.argmax(axis=1) == truth_BL[:, 0], np.nan)
+    return "accuracy", bootstrap_mean(right_B, predictions.patients, rounds=rounds), int(known_B.sum()), found.rows
+
+
+def side_by_side(outcomes: Sequence[Outcome]) -> str:
+    """A Markdown table: a row a model, a column a preset; the untrained encoder's two names share no row."""
+    presets = list(dict.fromkeys(outcome.preset for outcome in outcomes))
+    metric = outcomes[0].metric
+    lines = [
+        f"| model | {' | '.join(f'{preset}, {metric}' for preset in presets)} |",
+        "|---" * (len(presets) + 1) + "|",
+    ]
+    for model in dict.fromkeys(outcome.model for outcome in outcomes):
+        own = [outcome for outcome in outcomes if outcome.model == model]
+        cells = [_cell([outcome for outcome in own if outcome.preset == preset]) for preset in presets]
+        lines.append(f"| {model} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def label_table(outcome: Outcome) -> str:
+    """A Markdown table of one probe: a row a label."""
+    names = [field.name for field in dataclasses.fields(LabelRow)]
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    lines += [f"| {' | '.join(_short(getattr(row, name)) for name in names)} |" for row in outcome.rows]
+    return "\n".join(lines) + "\n"
+
+
+def left_out(notes: Sequence[LeftOut]) -> str:
+    """How many scans are not used, by reason, and the first of them by name."""
+    if not notes:
+        return "none"
+    kinds = ", ".join(f"{count} {code}" for code, count in Counter(note.code for note in notes).items())
+    more = f" and {len(notes) - _NAMED} more" if len(notes) > _NAMED else ""
+    return f"{len(notes)} ({kinds}): {', '.join(note.name for note in notes[:_NAMED])}{more}"
+
+
+def _cell(outcomes: Sequence[Outcome]) -> str:
+    """Of one seed the interval by patients, of several the deviation over seeds."""
+    values = [outcome.value.mean for outcome in outcomes if not math.isnan(outcome.value.mean)]
+    if not values:
+        return "–"
+    of = "" if outcomes[0].metric == "accuracy" else f", {outcomes[0].counted} of {len(outcomes[0].rows)} labels"
+    if len(values) > 1:
+        return f"{mean(values):.3f} ± {stdev(values):.3f} ({len(values)} seeds{of})"
+    value = outcomes[0].value
+    return f"{value.mean:.3f} ({_short(value.lo)}–{_short(value.hi)}{of})"
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return "–" if math.isnan(value) else f"{value:.3f}"
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
