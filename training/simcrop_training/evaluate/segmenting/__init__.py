@@ -1,0 +1,1 @@
+"""Segmentation: the UNETR fine-tuned from any image encoder, and any segmentation model scored."""
