@@ -7,10 +7,10 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Protocol
 
 import tyro
 
@@ -22,7 +22,11 @@ from simcrop_core.phantom.truth import Style
 from simcrop_core.results import DeviceName
 from simcrop_training.evaluate.cases import Case, examined
 from simcrop_training.evaluate.grounding import GroundingRow, findings_auroc, grounding_rows, silence
+from simcrop_training.evaluate.grounding_benchmark.command import Audit, Ground
+from simcrop_training.evaluate.probing.command import Probe, Transfer
 from simcrop_training.evaluate.real_scans import Answered, covid, lidc, normal
+from simcrop_training.evaluate.segmenting.command import Finetune, Segment
+from simcrop_training.evaluate.zero_shot.command import ZeroShot
 from simcrop_training.methods import METHODS
 
 _log = logging.getLogger("simcrop_training")
@@ -148,6 +152,62 @@ class Methods:
         _log.info("%s", table(compare(rows, budget, self.output)))
 
 
+@dataclass
+class Ablation:
+    """The paper's ablations on phantoms at a small size: its parts (Table 3), or a setting swept (Figure 3).
+
+    Minutes a variant and seed on two cores; synthetic data. The same command goes on where a killed one stopped.
+    """
+
+    training: Annotated[Path, tyro.conf.Positional]
+    """Folder of stored phantoms to train on (simcrop-train phantoms)."""
+    held_out: Path
+    """Folder of phantoms of the same style that training never sees."""
+    style_b: Path
+    """Folder of phantoms of the other style."""
+    output: Path
+    """One folder a run, the recipes as they were run, ablation.md and the picture of a sweep."""
+    what: Literal["parts", "top_k", "text_mask"] = "parts"
+    """Which."""
+    seeds: tuple[int, ...] = (1, 2, 3)
+    """Of each variant."""
+    steps: int | None = None
+    """Instead of the recipe's."""
+    threads: int = 2
+    """CPU threads of a run."""
+
+    def run(self) -> None:
+        """Train, measure, write."""
+        from simcrop_training.evaluate.ablation import ablate
+        from simcrop_training.evaluate.methods import Budget
+
+        tests = {"style a": self.held_out, "style b": self.style_b}
+        budget = Budget(self.training, tests, self.seeds, self.steps, self.threads)
+        _log.info("%s", ablate(self.what, budget, self.output))
+
+
+@dataclass
+class Table:
+    """Results of other commands side by side, with what papers print, as Markdown and LaTeX."""
+
+    results: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Their --output folders; runs of several seeds share a cell."""
+    output: Path
+    """Folder for table.md and table.tex."""
+
+    def run(self) -> None:
+        """Read and write."""
+        from simcrop_core.export.atomic import replacing
+        from simcrop_training.evaluate.summary import read_entries, summarised
+
+        tables = summarised([entry for folder in self.results for entry in read_entries(folder)])
+        page = "\n".join(table.markdown() for table in tables)
+        for name, text in (("table.md", page), ("table.tex", "\n".join(table.latex() for table in tables))):
+            with replacing(self.output / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        _log.info("%s", page)
+
+
 def _plain(figures: Any) -> Any:
     """Without NaN, which JSON has not."""
     if isinstance(figures, dict):
@@ -178,12 +238,33 @@ def _short(value: object) -> str:
     return str(value)
 
 
+class Command(Protocol):
+    """What every command of this program is, once its arguments are read."""
+
+    def run(self) -> None:
+        """Do it."""
+
+
+COMMANDS: dict[str, Callable[..., Command]] = {
+    "probe": Probe,
+    "transfer": Transfer,
+    "finetune": Finetune,
+    "segment": Segment,
+    "zero-shot": ZeroShot,
+    "ground": Ground,
+    "audit": Audit,
+    "ablation": Ablation,
+    "methods": Methods,
+    "phantoms": Phantoms,
+    "real": Real,
+    "table": Table,
+}
+
+
 def main() -> None:
     """The entry point. Exit code 0: done; 1: the input or the environment is at fault; 2: usage."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    command: Phantoms | Real | Methods = tyro.extras.subcommand_cli_from_dict(
-        {"phantoms": Phantoms, "real": Real, "methods": Methods}
-    )
+    command: Command = tyro.extras.subcommand_cli_from_dict(COMMANDS)
 
     def run() -> int:
         command.run()
