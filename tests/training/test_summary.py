@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 from simcrop_training.evaluate.plots import label_bars, roc_curves, save, sweep
 from simcrop_training.evaluate.published import published
 from simcrop_training.evaluate.statistics import label_rows
-from simcrop_training.evaluate.summary import ENTRIES, RESULTS, Entry, NoResults, as_json, read_entries, summarised
+from simcrop_training.evaluate.summary import ENTRIES, Entry, NoResults, as_json, read_entries, summarised
+from simcrop_training.evaluate.written import RESULTS
 
 
 def entry(model: str, value: float, column: str = "ct-rate 1 %", lo: float = math.nan, hi: float = math.nan) -> Entry:

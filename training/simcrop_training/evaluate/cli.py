@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,8 +23,9 @@ from simcrop_training.evaluate.cases import Case, examined
 from simcrop_training.evaluate.grounding import GroundingRow, findings_auroc, grounding_rows, silence
 from simcrop_training.evaluate.grounding_benchmark.command import Audit, Ground
 from simcrop_training.evaluate.probing.command import Probe, Transfer
-from simcrop_training.evaluate.real_scans import Answered, covid, lidc, normal
+from simcrop_training.evaluate.real_scans import covid, lidc, normal
 from simcrop_training.evaluate.segmenting.command import Finetune, Segment
+from simcrop_training.evaluate.written import fields_table, head, line, short, write_json, write_text
 from simcrop_training.evaluate.zero_shot.command import ZeroShot
 from simcrop_training.methods import METHODS
 
@@ -61,9 +61,8 @@ class Phantoms:
             "not_located": silence(cases),
             "findings_auroc": findings_auroc(cases),
         }
-        self.output.parent.mkdir(parents=True, exist_ok=True)
-        self.output.write_text(json.dumps(_plain(figures), indent=1) + "\n", encoding="utf-8")
-        self.output.with_suffix(".md").write_text(_tables(figures), encoding="utf-8")
+        write_json(self.output, figures)
+        write_text(self.output.with_suffix(".md"), _tables(figures))
         _log.info("%s\n%s", self.output, _tables(figures))
 
     def _cases(self, skipped: list[int]) -> Iterator[Case]:
@@ -101,12 +100,8 @@ class Real:
             "dice": overlaps,
             "normal001": normal(self.scans / "COVID-CT-MD_normal001", engine),
         }
-        self.output.parent.mkdir(parents=True, exist_ok=True)
-        self.output.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        names = [field.name for field in dataclasses.fields(Answered)]
-        lines = [_line(names), _line(["---"] * len(names))]
-        lines += [_line([_short(getattr(answer, name)) for name in names]) for answer in answers]
-        _log.info("%s\n%s\n%s", "\n".join(lines), json.dumps(overlaps), json.dumps(figures["normal001"]))
+        write_json(self.output, figures)
+        _log.info("%s%s\n%s", fields_table(answers), json.dumps(overlaps), json.dumps(figures["normal001"]))
 
 
 @dataclass
@@ -197,45 +192,24 @@ class Table:
 
     def run(self) -> None:
         """Read and write."""
-        from simcrop_core.export.atomic import replacing
         from simcrop_training.evaluate.summary import read_entries, summarised
 
         tables = summarised([entry for folder in self.results for entry in read_entries(folder)])
         page = "\n".join(table.markdown() for table in tables)
         for name, text in (("table.md", page), ("table.tex", "\n".join(table.latex() for table in tables))):
-            with replacing(self.output / name) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            write_text(self.output / name, text)
         _log.info("%s", page)
-
-
-def _plain(figures: Any) -> Any:
-    """Without NaN, which JSON has not."""
-    if isinstance(figures, dict):
-        return {key: _plain(value) for key, value in figures.items()}
-    if isinstance(figures, list):
-        return [_plain(value) for value in figures]
-    return None if isinstance(figures, float) and math.isnan(figures) else figures
 
 
 def _tables(figures: dict[str, Any]) -> str:
     names = [field.name for field in dataclasses.fields(GroundingRow)]
-    lines = [f"{figures['data']}, weights {figures['weights']}.", "", _line(names), _line(["---"] * len(names))]
-    lines += [_line([_short(row[name]) for name in names]) for row in figures["grounding"]]
-    lines += ["", _line(["pointing nowhere", "called not located"]), _line(["---"] * 2)]
-    lines += [_line([name, _short(rate)]) for name, rate in figures["not_located"].items()]
-    lines += ["", _line(["label", "AUROC"]), _line(["---"] * 2)]
-    lines += [_line([label, _short(value)]) for label, value in figures["findings_auroc"].items()]
+    lines = [f"{figures['data']}, weights {figures['weights']}.", "", *head(names)]
+    lines += [line([short(row[name]) for name in names]) for row in figures["grounding"]]
+    lines += ["", *head(["pointing nowhere", "called not located"])]
+    lines += [line([name, short(rate)]) for name, rate in figures["not_located"].items()]
+    lines += ["", *head(["label", "AUROC"])]
+    lines += [line([label, short(value)]) for label, value in figures["findings_auroc"].items()]
     return "\n".join(lines) + "\n"
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _short(value: object) -> str:
-    if isinstance(value, float):
-        return "–" if math.isnan(value) else f"{value:.3f}"
-    return str(value)
 
 
 class Command(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Sequence
@@ -12,8 +11,8 @@ from statistics import mean, stdev
 
 from simcrop_core.errors import SimCroPError
 from simcrop_training.evaluate.published import Benchmark, published
+from simcrop_training.evaluate.written import RESULTS, head, line, plain
 
-RESULTS = "results.json"
 ENTRIES = "entries"
 
 
@@ -51,10 +50,8 @@ class Entry:
 
 def as_json(entries: Sequence[Entry]) -> list[dict[str, object]]:
     """For `results.json`; NaN, which JSON has not, becomes null."""
-    return [
-        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
-        for row in map(dataclasses.asdict, entries)
-    ]
+    rows: list[dict[str, object]] = plain(list(entries))
+    return rows
 
 
 def read_entries(path: Path) -> list[Entry]:
@@ -92,8 +89,8 @@ class Summary:
 
     def markdown(self) -> str:
         """The table with its remarks."""
-        lines = [f"## {self.benchmark}", "", _line(self.head), "|" + "---|" * len(self.head)]
-        lines += [_line(row) for row in self.rows]
+        lines = [f"## {self.benchmark}", "", *head(self.head)]
+        lines += [line(row) for row in self.rows]
         return "\n".join([*lines, "", *(f"- {remark}" for remark in self.remarks)]) + "\n"
 
     def latex(self) -> str:
@@ -160,10 +157,6 @@ def _printed(figure: float | None) -> str:
     if figure is None:
         return "–"
     return f"{figure if figure > 1 else 100 * figure:.1f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _escaped(cell: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from simcrop_training.evaluate.grounding_benchmark.audit import Moved
 from simcrop_training.evaluate.grounding_benchmark.questions import CHANGES, Change
 from simcrop_training.evaluate.statistics import ROUNDS, Interval, bootstrap_mean
+from simcrop_training.evaluate.written import line
 
 _NOTHING = Interval(math.nan, math.nan, math.nan)
 MOVES = ("score", "excess", "place", "evidence", "peak_mm", "side_flipped", "pointing", "distance_mm")
@@ -129,9 +130,9 @@ def as_json(rows: Sequence[ChangeRow]) -> list[dict[str, object]]:
 
 def markdown(rows: Sequence[ChangeRow]) -> str:
     """The table, and how to read each row."""
-    lines = [_line(["change", "sentences", *_HEADS.values()]), "|" + "---|" * (len(_HEADS) + 2)]
+    lines = [line(["change", "sentences", *_HEADS.values()]), "|" + "---|" * (len(_HEADS) + 2)]
     lines += [
-        _line([row.change, str(row.sentences), *(_cell(row.moves.get(key, _NOTHING), key) for key in _HEADS)])
+        line([row.change, str(row.sentences), *(_cell(row.moves.get(key, _NOTHING), key) for key in _HEADS)])
         for row in rows
     ]
     lines += ["", *(f"- **{row.change}**: {reading_of(row.change)}" for row in rows)]
@@ -144,7 +145,3 @@ def _cell(value: Interval, key: str) -> str:
     sign = "" if key in ("peak_mm", "side_flipped") else "+"
     form = f"{sign}.3f" if key in ("score", "excess", "evidence", "side_flipped", "pointing") else f"{sign}.1f"
     return f"{value.mean:{form}} [{value.lo:{form}}, {value.hi:{form}}]"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

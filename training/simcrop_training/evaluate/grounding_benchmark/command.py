@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from simcrop_core.export.atomic import replacing
 from simcrop_core.results import DeviceName
 from simcrop_training.evaluate.grounding_benchmark.cases import MaskedSet, Wanted, read_masked, without_missing
+from simcrop_training.evaluate.written import PAGE, RESULTS, write_json, write_text
 
 if TYPE_CHECKING:
     from simcrop_training.evaluate.grounding_benchmark.run import Work
@@ -65,8 +64,6 @@ class _Asking:
 
     def _finish(self, title: str, said: str, data: MaskedSet, models: Sequence[Mapping[str, Any]]) -> None:
         """Write both files; `models` each with weights, manifest, skipped and page."""
-        from simcrop_training.evaluate.grounding_benchmark.run import plain
-
         lines = [
             f"# {title}",
             "",
@@ -80,16 +77,12 @@ class _Asking:
             lines += [f"## {model['weights']}", "", *_skipped(model["skipped"]), model["page"]]
         document = {
             "notice": data.notice,
-            "left_out": [dataclasses.asdict(note) for note in data.left_out],
+            "left_out": list(data.left_out),
             "models": [{key: value for key, value in model.items() if key != "page"} for model in models],
         }
-        for name, text in (
-            ("results.json", json.dumps(plain(document), indent=1) + "\n"),
-            ("results.md", "\n".join(lines)),
-        ):
-            with replacing(self.output / name) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-        _log.info("%s\n%s", self.output / "results.md", "\n".join(lines))
+        write_json(self.output / RESULTS, document)
+        write_text(self.output / PAGE, "\n".join(lines))
+        _log.info("%s\n%s", self.output / PAGE, "\n".join(lines))
 
 
 @dataclass

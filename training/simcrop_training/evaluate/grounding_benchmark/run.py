@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from simcrop_core.errors import SimCroPError
-from simcrop_core.export.atomic import replacing
 from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.session import Session
 from simcrop_training.datasets.study import LeftOut
@@ -25,6 +24,7 @@ from simcrop_training.evaluate.grounding_benchmark.encoded import encoded, is_en
 from simcrop_training.evaluate.grounding_benchmark.masks import read_regions
 from simcrop_training.evaluate.grounding_benchmark.measure import Measured, measured
 from simcrop_training.evaluate.grounding_benchmark.tables import Asked
+from simcrop_training.evaluate.written import write_json
 from simcrop_training.prepare.volume import checked_scan
 
 # What is kept of the same files and weights changes with it.
@@ -195,18 +195,7 @@ def _read(path: Path, fingerprint: str) -> list[dict[str, Any]] | None:
 
 
 def _write(path: Path, fingerprint: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    with replacing(path) as temporary:
-        kept = {"fingerprint": fingerprint, "rows": plain(list(rows))}
-        temporary.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-
-
-def plain(value: Any) -> Any:
-    """Without NaN, which JSON has not."""
-    if isinstance(value, Mapping):
-        return {key: plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    write_json(path, {"fingerprint": fingerprint, "rows": list(rows)})
 
 
 def _sentence(row: Mapping[str, Any]) -> Measured:

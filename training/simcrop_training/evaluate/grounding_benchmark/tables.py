@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from simcrop_training.evaluate.grounding_benchmark.controls import CONTROLS, MODEL
 from simcrop_training.evaluate.grounding_benchmark.measure import MEANS, SIZES, Figures, Measured
 from simcrop_training.evaluate.statistics import ROUNDS, Difference, Interval, bootstrap_mean, compare_means, drawn
+from simcrop_training.evaluate.written import line
 
 ALL = "all"
 POOLED = ("precision", "recall", "f1")
@@ -173,13 +174,13 @@ def _table(group: Group, *, intervals: bool) -> str:
         "for which nothing is drawn": group.silent,
     }
     said += "".join(f"; {count} {note}" for note, count in notes.items() if count)
-    lines = [f"### {group.name}", "", f"{said}.", "", _line(["", *_HEADS.values()]), "|" + "---|" * (len(_HEADS) + 1)]
-    lines += [_line([row, *(_cell(group.rows[row][key], key, intervals=intervals) for key in _HEADS)]) for row in ROWS]
+    lines = [f"### {group.name}", "", f"{said}.", "", line(["", *_HEADS.values()]), "|" + "---|" * (len(_HEADS) + 1)]
+    lines += [line([row, *(_cell(group.rows[row][key], key, intervals=intervals) for key in _HEADS)]) for row in ROWS]
     if intervals:
         lines += ["", "Model less control, with the interval of the difference and its p:", ""]
-        lines += [_line(["", *(_HEADS[key] for key in COMPARED)]), "|" + "---|" * (len(COMPARED) + 1)]
+        lines += [line(["", *(_HEADS[key] for key in COMPARED)]), "|" + "---|" * (len(COMPARED) + 1)]
         for row in CONTROLS:
-            lines.append(_line([row, *(_difference(group.less[row][key], key) for key in COMPARED)]))
+            lines.append(line([row, *(_difference(group.less[row][key], key) for key in COMPARED)]))
     return "\n".join([*lines, ""])
 
 
@@ -193,7 +194,3 @@ def _cell(value: Interval, key: str, *, intervals: bool, sign: str = "") -> str:
     form = f"{sign}.1f" if key.endswith("_mm") else f"{sign}.3f"
     around = "" if not intervals or math.isnan(value.lo) else f" [{value.lo:{form}}, {value.hi:{form}}]"
     return f"{value.mean:{form}}{around}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -14,6 +14,7 @@ from simcrop_training.datasets.labelled import LabelledSet
 from simcrop_training.datasets.rad_chestct import LabelMap
 from simcrop_training.evaluate.probing.presets import CalcificationRule, Share, Task, official_settings
 from simcrop_training.evaluate.probing.tasks import TaskData, task_data
+from simcrop_training.evaluate.written import PAGE
 
 if TYPE_CHECKING:
     from simcrop_training.evaluate.probing.fitted import ProbeRun
@@ -93,7 +94,7 @@ class Probe(_Probing):
 
     def run(self) -> None:
         """Read the tables, fit, ask, write."""
-        from simcrop_training.evaluate.probing.running import PAGE, Target, probe_all
+        from simcrop_training.evaluate.probing.running import Target, probe_all
 
         where = TaskData(
             self.task, self.data, self.share, self.lists, self.label_map, self.window_hu, self.leave_out_absent
@@ -129,7 +130,7 @@ class Transfer(_Probing):
 
     def run(self) -> None:
         """Read the tables, fit, ask, translate, write."""
-        from simcrop_training.evaluate.probing.running import PAGE, probe_all
+        from simcrop_training.evaluate.probing.running import probe_all
         from simcrop_training.evaluate.probing.transfer import transfer_target
 
         learned = TaskData("ct-rate", self.data, self.share, self.lists, leave_out_absent=self.leave_out_absent)

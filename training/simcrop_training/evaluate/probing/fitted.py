@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from simcrop_training.evaluate.probing.encoded import model_name, released_eye
 from simcrop_training.evaluate.probing.official import OfficialRun, fit_official, predicted
 from simcrop_training.evaluate.probing.presets import OfficialSettings
 from simcrop_training.evaluate.probing.scored import Predictions, listed, truth_of
+from simcrop_training.evaluate.written import plain
 
 Preset = Literal["official", "clean"]
 Settings = OfficialSettings | CleanSettings
@@ -133,7 +133,7 @@ def _official(run: ProbeRun, settings: OfficialSettings, folder: Path, cache: Pa
     notes: dict[str, object] = {
         "steps": probe.step,
         "best_step": probe.best_step,
-        "validation": _plain(probe.best),
+        "validation": plain(probe.best),
         "encoded_for_training": probe.encoded,
         "validated_on_test": not run.data.of("valid"),
     }
@@ -156,8 +156,8 @@ def _clean(run: ProbeRun, settings: CleanSettings, cache: Path) -> Fitted:
 
     notes: dict[str, object] = {
         "inverse_penalty": probe.strength,
-        "validation": _plain(probe.validation[probe.strength]),
-        "validation_by_inverse_penalty": {f"{tried:g}": _plain(value) for tried, value in probe.validation.items()},
+        "validation": plain(probe.validation[probe.strength]),
+        "validation_by_inverse_penalty": {f"{tried:g}": plain(value) for tried, value in probe.validation.items()},
         "fits_not_converged": probe.unfinished,
         "volumes_per_s": found.volumes_per_s,
     }
@@ -171,8 +171,3 @@ def _encoded(run: ProbeRun, scans: Sequence[LabelledScan], cache: Path) -> tuple
         raise NothingToLearnFrom("No scan can be read.", hint="The log says what is wrong with each.")
     by_name = {scan.name: scan for scan in scans}
     return [by_name[name] for name in found.names], found
-
-
-def _plain(value: float) -> float | None:
-    """Without NaN, which JSON has not."""
-    return None if math.isnan(value) else value

@@ -16,6 +16,7 @@ from simcrop_training.datasets.study import LeftOut
 from simcrop_training.evaluate.probing.scored import Predictions, by_label
 from simcrop_training.evaluate.statistics import ROUNDS, Interval, LabelRow, bootstrap_mean, label_rows
 from simcrop_training.evaluate.summary import Entry
+from simcrop_training.evaluate.written import plain, short
 
 _NAMED = 10
 
@@ -55,7 +56,8 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; NaN becomes null."""
-        return {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
+        found: dict[str, Any] = plain(self)
+        return found
 
 
 def measured(
@@ -106,14 +108,6 @@ def side_by_side(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def label_table(outcome: Outcome) -> str:
-    """A Markdown table of one probe: a row a label."""
-    names = [field.name for field in dataclasses.fields(LabelRow)]
-    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-    lines += [f"| {' | '.join(_short(getattr(row, name)) for name in names)} |" for row in outcome.rows]
-    return "\n".join(lines) + "\n"
-
-
 def left_out(notes: Sequence[LeftOut]) -> str:
     """How many scans are not used, by reason, and the first of them by name."""
     if not notes:
@@ -132,18 +126,4 @@ def _cell(outcomes: Sequence[Outcome]) -> str:
     if len(values) > 1:
         return f"{mean(values):.3f} ± {stdev(values):.3f} ({len(values)} seeds{of})"
     value = outcomes[0].value
-    return f"{value.mean:.3f} ({_short(value.lo)}–{_short(value.hi)}{of})"
-
-
-def _short(value: object) -> str:
-    if isinstance(value, float):
-        return "–" if math.isnan(value) else f"{value:.3f}"
-    return str(value)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return f"{value.mean:.3f} ({short(value.lo)}–{short(value.hi)}{of})"

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from simcrop_core.export.atomic import replacing
 from simcrop_training.datasets.labelled import LabelledScan, LabelledSet, require_files
 from simcrop_training.evaluate import plots
 from simcrop_training.evaluate.manifest import manifest_of
 from simcrop_training.evaluate.probing.encoded import suits_released
 from simcrop_training.evaluate.probing.fitted import ProbeRun, fitted
-from simcrop_training.evaluate.probing.outcome import Outcome, label_table, left_out, measured, side_by_side
+from simcrop_training.evaluate.probing.outcome import Outcome, left_out, measured, side_by_side
 from simcrop_training.evaluate.probing.presets import OfficialSettings
 from simcrop_training.evaluate.probing.protocols import PROTOCOLS, settings_line
 from simcrop_training.evaluate.probing.scored import Predictions, listed, predicted_once, require_protocol
 from simcrop_training.evaluate.statistics import ROUNDS
-from simcrop_training.evaluate.summary import ENTRIES, RESULTS, as_json, summarised
+from simcrop_training.evaluate.summary import ENTRIES, as_json, summarised
+from simcrop_training.evaluate.written import PAGE, RESULTS, fields_table, write_json, write_text
 
 _log = logging.getLogger("simcrop_training")
-PAGE = "results.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +146,7 @@ def _write(results: Results, runs: Sequence[ProbeRun], target: Target, output: P
         "title": target.title,
         "data": _data(target),
         "remarks": remarks,
-        "left_out": [dataclasses.asdict(note) for note in target.data.left_out],
+        "left_out": list(target.data.left_out),
         "outcomes": [
             {**outcome.to_json(), "manifest": manifest}
             for outcome, manifest in zip(results.outcomes, results.manifests, strict=True)
@@ -164,11 +161,10 @@ def _write(results: Results, runs: Sequence[ProbeRun], target: Target, output: P
     page += [f"- Could not be read: {left_out(list(skipped.values()))}.", *(f"- {remark}" for remark in remarks), ""]
     for outcome in results.outcomes:
         page += [f"## {outcome.model}, {outcome.preset}, seed {outcome.seed}", "", _notes(outcome), ""]
-        page.append(label_table(outcome))
+        page.append(fields_table(outcome.rows))
     page += ["# Beside what papers print", "", *(table.markdown() for table in summarised(entries))]
-    for name, text in ((RESULTS, json.dumps(document, indent=1) + "\n"), (PAGE, "\n".join(page))):
-        with replacing(output / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_json(output / RESULTS, document)
+    write_text(output / PAGE, "\n".join(page))
     _draw(results, target, output)
 
 

@@ -17,6 +17,7 @@ from simcrop_training.datasets.labelled import UNKNOWN, LabelledScan
 from simcrop_training.datasets.study import LeftOut
 from simcrop_training.evaluate.identity import AnotherRun, differences
 from simcrop_training.evaluate.statistics import weighted_aurocs
+from simcrop_training.evaluate.written import write_json
 
 PROTOCOL, PREDICTIONS = "protocol.json", "predictions.npz"
 Floats = NDArray[np.float64]
@@ -90,8 +91,7 @@ def require_protocol(folder: Path, protocol: Mapping[str, Any]) -> None:
         if differing:
             raise _refused(folder, "; ".join(differing))
         return
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+    write_json(path, asked)
 
 
 def predicted_once(folder: Path, protocol: Mapping[str, Any], predict: Callable[[], Predictions]) -> Predictions:

@@ -13,6 +13,7 @@ import tyro
 from simcrop_core.cli.options import Flag
 from simcrop_core.results import DeviceName
 from simcrop_training.evaluate.segmenting.presets import PresetName, TaskName
+from simcrop_training.evaluate.written import PAGE, RESULTS, write_json, write_text
 
 _log = logging.getLogger("simcrop_training")
 Triple = tuple[int, int, int]
@@ -127,8 +128,6 @@ class Segment:
 
     def run(self) -> None:
         """Score, measure, write."""
-        from simcrop_core.export.atomic import replacing
-        from simcrop_core.phantom.layouts.tables import write_json_file
         from simcrop_training.evaluate.manifest import manifest_of
         from simcrop_training.evaluate.segmenting import table
         from simcrop_training.evaluate.segmenting.datalist import read_scans, splits_of
@@ -149,19 +148,18 @@ class Segment:
         text = table.page(name, parts)
         config = {"seed": self.seed, "presets": {p.name: p.to_dict() for p, *_ in parts}}
         described: dict[str, object] = {p.name: splits.described() for p, splits, *_ in parts}
-        write_json_file(
-            self.output / "results.json",
+        write_json(
+            self.output / RESULTS,
             {
                 "schema": "simcrop.segmentation-scores/1",
                 "manifest": manifest_of(self.weights, described, config),
                 "entries": as_json(entries),
-                "figures": {p.name: table.plain(figures) for p, _, _, figures in parts},
+                "figures": {p.name: figures for p, _, _, figures in parts},
                 "left_out": {p.name: [[n.name, n.code, n.reason] for n in s.left_out] for p, _, s, _ in parts},
             },
         )
-        with replacing(self.output / "results.md") as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        _log.info("%s\n%s", self.output / "results.json", text)
+        write_text(self.output / PAGE, text)
+        _log.info("%s\n%s", self.output / PAGE, text)
 
     def _column(self, name: str) -> str:
         """As the published table calls the task."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +14,7 @@ from simcrop_training.evaluate.segmenting.presets import Protocol
 from simcrop_training.evaluate.segmenting.score import UNKNOWN_LABEL, ScanScores, Scored
 from simcrop_training.evaluate.statistics import Interval, bootstrap_mean
 from simcrop_training.evaluate.summary import Entry
+from simcrop_training.evaluate.written import line
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +103,6 @@ def figures_of(scored: Scored, *, rounds: int = 1000, seed: int = 0) -> Figures:
     )
 
 
-def plain(figures: Figures) -> dict[str, Any]:
-    """For JSON, which has no NaN."""
-    found = _plain(dataclasses.asdict(figures))
-    assert isinstance(found, dict)
-    return found
-
-
 def entry_of(figures: Figures, splits: Splits, protocol: Protocol, *, model: str, column: str) -> Entry:
     """The figure that papers print: Dice without the background."""
     kind = "synthetic scans" if splits.synthetic else "scans"
@@ -157,16 +149,16 @@ def _overall(figures: Figures) -> list[str]:
         _cell(figures.surface_dice),
         _cell(figures.hd95_mm),
     ]
-    return [_line(head), _line(["---"] * len(head)), _line(cells)]
+    return [line(head), line(["---"] * len(head)), line(cells)]
 
 
 def _by_label(figures: Figures) -> list[str]:
     head = ["label", "scans", "Dice", "surface Dice", "distance, mm", "missed", "found where it is not"]
-    rows = [_line(head), _line(["---"] * len(head))]
+    rows = [line(head), line(["---"] * len(head))]
     for row in figures.labels:
         invented = f"{row.invented} ({row.invented_ml:.1f} ml)" if row.invented else "0"
         cells = [_cell(row.dice), _cell(row.surface_dice), _cell(row.hd95_mm)]
-        rows.append(_line([row.label, str(row.scans), *cells, str(row.missed), invented]))
+        rows.append(line([row.label, str(row.scans), *cells, str(row.missed), invented]))
     return rows
 
 
@@ -192,15 +184,3 @@ def _cell(interval: Interval) -> str:
         return "–"
     around = "" if math.isnan(interval.lo) else f" ({interval.lo:.3f}–{interval.hi:.3f})"
     return f"{interval.mean:.3f}{around}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

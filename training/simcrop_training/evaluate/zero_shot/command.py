@@ -12,6 +12,7 @@ import tyro
 from simcrop_core.results import DeviceName
 from simcrop_training.datasets.rad_chestct import LabelMap
 from simcrop_training.evaluate.probing.presets import CalcificationRule
+from simcrop_training.evaluate.written import PAGE
 from simcrop_training.evaluate.zero_shot.prompts import PromptSetName
 
 _log = logging.getLogger("simcrop_training")
@@ -57,7 +58,7 @@ class ZeroShot:
     def run(self) -> None:
         """Ask, measure, write."""
         from simcrop_training.evaluate.probing.tasks import TaskData, task_data
-        from simcrop_training.evaluate.zero_shot.run import PAGE, Asked, Request, zero_shot
+        from simcrop_training.evaluate.zero_shot.run import Asked, Request, zero_shot
 
         where = TaskData(self.task, self.data, 100, self.lists, self.label_map, leave_out_absent=self.leave_out_absent)
         request = Request(

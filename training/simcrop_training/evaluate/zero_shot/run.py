@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 import math
 from collections.abc import Sequence
@@ -14,7 +12,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simcrop_core.export.atomic import replacing
 from simcrop_core.results import DeviceName
 from simcrop_core.text.ct_rate import CT_RATE_LABELS
 from simcrop_training.datasets.labelled import UNKNOWN, LabelledScan, LabelledSet
@@ -27,13 +24,13 @@ from simcrop_training.evaluate.probing.presets import CalcificationRule
 from simcrop_training.evaluate.probing.scored import listed, truth_of
 from simcrop_training.evaluate.probing.tasks import TaskData
 from simcrop_training.evaluate.probing.transfer import transferred
-from simcrop_training.evaluate.statistics import LabelRow, Labels, corner, label_rows
-from simcrop_training.evaluate.summary import ENTRIES, RESULTS, Entry, as_json, summarised
+from simcrop_training.evaluate.statistics import Labels, corner, label_rows
+from simcrop_training.evaluate.summary import ENTRIES, Entry, as_json, summarised
+from simcrop_training.evaluate.written import PAGE, RESULTS, fields_table, head, line, short, write_json, write_text
 from simcrop_training.evaluate.zero_shot.prompts import PromptSetName
 from simcrop_training.evaluate.zero_shot.scans import Answers, ScanAsker, ask_scans
 
 _log = logging.getLogger("simcrop_training")
-PAGE = "results.md"
 _SEED = 0
 _FIGURES = ("f1", "acc", "prec", "sens", "spec")
 _HEAD = (
@@ -191,12 +188,11 @@ def _write(outcomes: Sequence[Outcome], request: Request, output: Path) -> None:
     document = {
         "title": _title(request),
         "remarks": list(request.data.remarks),
-        "outcomes": [_plain(dataclasses.asdict(outcome)) for outcome in outcomes],
+        "outcomes": list(outcomes),
         ENTRIES: as_json(entries),
     }
-    for name, text in ((RESULTS, json.dumps(document, indent=1) + "\n"), (PAGE, _page(outcomes, request, entries))):
-        with replacing(output / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_json(output / RESULTS, document)
+    write_text(output / PAGE, _page(outcomes, request, entries))
     rows = {f"{outcome.model}, {outcome.prompts}": outcome.published_way.rows for outcome in outcomes}
     plots.save(plots.label_bars(rows, title=_title(request)), output / "labels.png")
 
@@ -210,7 +206,7 @@ def _page(outcomes: Sequence[Outcome], request: Request, entries: Sequence[Entry
         f"# {_title(request)}", "",
         f"{outcomes[0].tested} test scans of {request.data.name}, by {request.unit}. A finding's probability is a "
         "softmax over its prompt and its denial; no label trained anything.", "",
-        _line(_HEAD), "|---" * len(_HEAD) + "|",
+        *head(_HEAD),
     ]  # fmt: skip
     for outcome in outcomes:
         ways = [("the test scans (published way, flatters)", outcome.published_way)]
@@ -225,7 +221,7 @@ def _page(outcomes: Sequence[Outcome], request: Request, entries: Sequence[Entry
     lines += [f"- Left out by the tables: {left_out(request.data.left_out)}."]
     lines += [f"- Could not be read: {left_out(list(skipped.values()))}.", ""]
     for outcome in outcomes:
-        lines += [f"## {outcome.model}, {outcome.prompts}", "", _label_table(outcome.published_way.rows), ""]
+        lines += [f"## {outcome.model}, {outcome.prompts}", "", fields_table(outcome.published_way.rows), ""]
     lines += ["# Beside what papers print", "", *(table.markdown() for table in summarised(entries))]
     return "\n".join(lines) + "\n"
 
@@ -235,34 +231,9 @@ def _row(outcome: Outcome, thresholds: str, labels: Labels) -> str:
     means = [_mean([getattr(row, name) for row in labels.rows]) for name in _FIGURES]
     area = f"{macro.mean:.3f} ({macro.lo:.3f}–{macro.hi:.3f})"
     cells = [outcome.model, outcome.prompts, thresholds, f"{labels.counted} of {len(labels.rows)}", area]
-    return _line([*cells, *means])
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _label_table(rows: Sequence[LabelRow]) -> str:
-    names = [field.name for field in dataclasses.fields(LabelRow)]
-    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-    lines += [f"| {' | '.join(_short(getattr(row, name)) for name in names)} |" for row in rows]
-    return "\n".join(lines)
+    return line([*cells, *means])
 
 
 def _mean(values: Sequence[float]) -> str:
     known = [value for value in values if not math.isnan(value)]
-    return _short(float(np.mean(known)) if known else math.nan)
-
-
-def _short(value: object) -> str:
-    if isinstance(value, float):
-        return "–" if math.isnan(value) else f"{value:.3f}"
-    return str(value)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return short(float(np.mean(known)) if known else math.nan)
