@@ -128,8 +128,13 @@ class Session:
         return held + (0 if self._features is None else self._features.features_NC.nbytes)
 
     @cached_property
+    def _reference_scores_R(self) -> Tensor:
+        return ground(self.encode(), self.engine.reference_embeddings, top_k=self.engine.config.top_k).scores_S
+
+    @cached_property
     def _reference_excess_R(self) -> Tensor:
-        return self._similarity(self.engine.reference_embeddings).excess_S
+        usual_S = self._usual(self.engine.reference_embeddings)
+        return self._reference_scores_R if usual_S is None else self._reference_scores_R - usual_S
 
     def _asked(self, statements: Sequence[Statement], job: Job | None) -> tuple[Similarity, list[SentenceResult]]:
         """What the scan answers to statements, and what is said of each; encodes the scan if need be."""
@@ -139,13 +144,25 @@ class Session:
 
     def _similarity(self, embeddings_SC: Tensor, statements: Sequence[Statement] = ()) -> Similarity:
         """What the encoded scan answers to sentences; without statements, all are about findings."""
-        usual, usual_S = self.engine.usual_scores, None
-        if usual is not None:
-            usual_S = usual.of(embeddings_SC)
-            # Nearly every chest has the organ, so what is usual for such a sentence is what it scores where it is true.
-            organs = [row for row, s in enumerate(statements) if not finding_mentions(s.grounding_text)]
-            usual_S[organs] = usual.mean
+        usual_S = self._usual(embeddings_SC, statements)
         return ground(self.encode(), embeddings_SC, top_k=self.engine.config.top_k, usual_S=usual_S)
+
+    def _usual(self, embeddings_SC: Tensor, statements: Sequence[Statement] = ()) -> Tensor | None:
+        """(S,) what the sentences usually score, moved to this scan; None where the weights do not say."""
+        usual = self.engine.usual_scores
+        if usual is None:
+            return None
+        usual_S = usual.of(embeddings_SC)
+        # Nearly every chest has the organ, so what is usual for such a sentence is what it scores where it is true.
+        organs = [row for row, s in enumerate(statements) if not finding_mentions(s.grounding_text)]
+        usual_S[organs] = usual.mean
+        return usual_S + self._shift
+
+    @cached_property
+    def _shift(self) -> float:
+        """By how much sentences in general score above their usual on this scan."""
+        usual = self.engine.usual_scores
+        return 0.0 if usual is None else usual.shift(self.engine.reference_embeddings, self._reference_scores_R)
 
     def ground(self, statements: Sequence[Statement], job: Job | None = None) -> Grounded:
         """Find sentences in the scan.

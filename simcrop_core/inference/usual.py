@@ -37,5 +37,16 @@ class UsualScores:
         kernel_SM = self._kernel(F.normalize(sentences_SC.double(), dim=1))
         return (kernel_SM @ self._weights_M + self.mean).float()
 
+    def shift(self, sentences_SC: Tensor, scores_S: Tensor) -> float:
+        """By how much sentences in general score above their usual on one scan: the median over sentences of all kinds.
+
+        Another scanner or kernel moves all scores of a scan alike, and says nothing about any one sentence.
+
+        Args:
+            sentences_SC: embeddings of many sentences in the patch space.
+            scores_S: what they score on the scan.
+        """
+        return float((scores_S - self.of(sentences_SC)).median())
+
     def _kernel(self, sentences_SC: Tensor) -> Tensor:
         return torch.exp(_WIDTH * (sentences_SC @ self._known_MC.T - 1))

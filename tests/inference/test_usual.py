@@ -47,6 +47,15 @@ def test_what_every_chest_shows_is_no_excess():
     assert answer.rows(torch.tensor([1])).excess_S.tolist() == [answer.excess_S[1]]
 
 
+def test_what_moves_all_scores_of_a_scan_is_its_shift_and_single_findings_are_not():
+    rng = np.random.default_rng(3)
+    sentences = torch.tensor(rng.normal(size=(21, 5)))
+    usual = UsualScores(sentences, torch.tensor(rng.uniform(0, 0.6, 21)))
+    scores = usual.of(sentences) - 0.04
+    scores[:7] += 0.3  # What is there.
+    assert usual.shift(sentences, scores) == pytest.approx(-0.04, abs=1e-6)
+
+
 def test_without_usual_scores_the_score_itself_counts():
     features = PatchFeatures(torch.eye(2), (2, 1, 1), np.eye(4), torch.ones(2, dtype=torch.bool), (24.0,) * 3)
     answer = ground(features, torch.eye(2), top_k=2)

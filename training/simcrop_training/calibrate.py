@@ -70,7 +70,7 @@ def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str
         reference_RC = model.project(encoder.encode(reference_sentences()))
         known_MC = torch.cat([reference_RC, model.project(encoder.encode(sorted(asked)))]).half()
     usual_M = _usual([features for _, features in samples], known_MC.float(), model.config.top_k)
-    scores = _scores(model, samples, encoder, UsualScores(known_MC, usual_M))
+    scores = _scores(model, samples, encoder, UsualScores(known_MC, usual_M), reference_RC)
     present, absent, peaks = scores.present, scores.absent, scores.peaks
     if len(absent) == 0 or (present >= np.quantile(absent, _LOCATED)).sum() < _FEWEST_LOCATED:
         raise IncompatibleWeights(
@@ -142,6 +142,7 @@ def _scores(
     samples: Sequence[tuple[tuple[Truth, ...], PatchFeatures]],
     encoder: TextEncoder,
     usual: UsualScores,
+    reference_RC: Tensor,
 ) -> _Scores:
     statements = [s for finding in finding_sentences() for s in (*finding.positive, *finding.negated)]
     findings_SC = model.project(encoder.encode([s.grounding_text for s in statements]))
@@ -150,8 +151,9 @@ def _scores(
     peaks: list[float] = []
     without: dict[str, list[float]] = defaultdict(list)
     for truths, features in samples:
+        shift = usual.shift(reference_RC, ground(features, reference_RC, top_k=model.config.top_k).scores_S)
         sentences_SC = model.project(encoder.encode([truth.text for truth in truths]))
-        answer = ground(features, sentences_SC, top_k=model.config.top_k, usual_S=usual.of(sentences_SC))
+        answer = ground(features, sentences_SC, top_k=model.config.top_k, usual_S=usual.of(sentences_SC) + shift)
         highest_S = answer.maps_SN.amax(dim=1)
         for truth, score, highest in zip(truths, answer.excess_S, highest_S, strict=True):
             if truth.polarity == "absent":
@@ -160,7 +162,8 @@ def _scores(
                 present.append(float(score))
                 peaks.append(float(highest))
         there = {label for t in truths if t.polarity in POINTING for label in KIND_LABELS.get(t.topic, ())}
-        excess_S = ground(features, findings_SC, top_k=model.config.top_k, usual_S=usual.of(findings_SC)).excess_S
+        usual_S = usual.of(findings_SC) + shift
+        excess_S = ground(features, findings_SC, top_k=model.config.top_k, usual_S=usual_S).excess_S
         for label, score in label_scores(excess_S).items():
             if label not in there:
                 without[label].append(score)
