@@ -109,7 +109,7 @@ class SentenceResult:
         side: named in the sentence.
         lobe: named in the sentence.
         score: cosine of the sentence with the mean of its top-K patches; None where not groundable.
-        usual_score: what the sentence scores on chests in general, moved to this scan; None where the weights do not say.
+        usual_score: what the sentence scores on chests in general, moved to this scan; None where not known.
         rank: (place, out of): its place among the reference sentences on the same scan, by the excess of the score over
             the usual one; 1 is best.
         evidence: what that excess means for these weights; None where they carry no thresholds. Never a verdict.
