@@ -152,17 +152,18 @@ def source_of(data):
 
 def test_killed_in_the_middle_it_leaves_a_whole_store(two, store):
     many = 20_000
-    for number in range(many):
-        path = shard_path(store, f"{number:064x}"[::-1])
+    unnamed = [shard_path(store, f"{number:064x}"[::-1]) for number in range(many)]
+    for path in unnamed:
         path.parent.mkdir(exist_ok=True)
         path.touch()
+    before = len(files_of(store))
     process = started(source_of(two[0]), store)
-    shards = {f for f in files_of(store) if f.startswith(VOLUMES)}
-    while len({f for f in files_of(store) if f.startswith(VOLUMES)}) >= len(shards):
+    # A few of them: to list all takes a busy machine as long as to delete them.
+    while all(path.exists() for path in unnamed[::500]):
         assert process.poll() is None, "it ended before it could be killed"
     process.kill()
     process.wait()
-    assert 100 < len(files_of(store)) < many
+    assert 100 < len(files_of(store)) < before
     Store.open(store).verify()
     assert [volume.name for volume in Store.open(store).volumes] == ["train_1_a_1", "train_3_a_1"]
     prepare(two[0], store, QUICK, one_process, prune=True)
