@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from monai.losses.dice import DiceCELoss
+from monai.losses.dice import DiceLoss
 from torch import Tensor, nn
 
 from simcrop_core.models.config import SegmentationConfig
@@ -83,7 +83,8 @@ class Segmentation:
         self.config, self._settings, self._seed = config, settings, seed
         self._synthetic, self._real, self._held_out = list(synthetic), list(real), list(held_out)[: settings.measure_on]
         self._augmentation = augmentation or Augmentation()
-        self._loss = DiceCELoss(softmax=True, to_onehot_y=True, squared_pred=True, smooth_dr=1e-6, smooth_nr=1e-6)
+        # Not squared: squares leave an organ whose score has fallen to nothing without a gradient to come back.
+        self._dice = DiceLoss(softmax=True, to_onehot_y=True, smooth_dr=1e-6, smooth_nr=1e-6)
 
     def batch(self, step: int) -> Windows:
         """The windows of one step."""
@@ -110,7 +111,7 @@ class Segmentation:
         parts = []
         for known, indices in groups.items():
             merged, labels = _merged(scores[indices], batch.labels_BHWD[indices], known)
-            parts.append(self._loss(merged, labels) * len(indices))
+            parts.append((self._dice(merged, labels) + _cross_entropy(merged, labels)) * len(indices))
         return {"loss": torch.stack(parts).sum() / len(batch.known)}
 
     def measure(self) -> dict[str, float]:
@@ -170,6 +171,13 @@ class Segmentation:
             image = F.interpolate(image, self.config.window, mode="trilinear")
             label = F.interpolate(label, self.config.window, mode="nearest")
         return image[0], label[0, 0].long()
+
+
+def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    """Each label counts as the root of its voxels, (B, 1, …): as their number, the trachea is never worth trying."""
+    voxels = torch.bincount(labels.flatten(), minlength=scores.shape[1]).to(scores.dtype)
+    rarity = torch.where(voxels > 0, voxels.clamp(min=1).rsqrt(), 0)
+    return F.cross_entropy(scores, labels[:, 0], rarity)
 
 
 def _merged(scores: Tensor, labels: Tensor, known: tuple[int, ...]) -> tuple[Tensor, Tensor]:
