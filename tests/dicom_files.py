@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 PATIENT = "Doe^Jane"
 
@@ -32,7 +32,7 @@ class Series:
     image_type: tuple[str, ...] = ("ORIGINAL", "PRIMARY", "AXIAL")
 
     def __post_init__(self):
-        self.uid = generate_uid()
+        self.uid, self.study_uid, self.frame_uid = generate_uid(), generate_uid(), generate_uid()
         row, column = np.array(self.orientation[:3], float), np.array(self.orientation[3:], float)
         self.normal = np.cross(row, column)
 
@@ -56,7 +56,7 @@ class Series:
         ds.PatientID = "12345"
         ds.Modality = self.modality
         ds.ImageType = list(self.image_type)
-        ds.SeriesInstanceUID = self.uid
+        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.FrameOfReferenceUID = self.study_uid, self.uid, self.frame_uid
         ds.SeriesNumber = self.number
         ds.SeriesDescription = self.description
         ds.InstanceNumber = self.slices - k
@@ -89,3 +89,33 @@ class Series:
 def save(dataset, path):
     dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+def _sequence(**values):
+    item = Dataset()
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return [item]
+
+
+def enhanced(series, order, slopes=None):
+    """One object with the series' slices as frames, in the given order."""
+    ds = series.dataset(0, SOPClassUID=EnhancedCTImageStorage, ImagePositionPatient=None, ImageOrientationPatient=None)
+    ds.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    del ds.PixelSpacing, ds.RescaleSlope, ds.RescaleIntercept
+    ds.NumberOfFrames = len(order)
+    shared, frames = Dataset(), []
+    shared.PlaneOrientationSequence = _sequence(ImageOrientationPatient=list(series.orientation))
+    shared.PixelMeasuresSequence = _sequence(PixelSpacing=list(series.pixel_mm), SliceThickness=series.step_mm)
+    for index, k in enumerate(order):
+        frame = Dataset()
+        frame.PlanePositionSequence = _sequence(ImagePositionPatient=list(series.position(k)))
+        slope = series.slope if slopes is None else slopes[index]
+        frame.PixelValueTransformationSequence = _sequence(
+            RescaleSlope=slope, RescaleIntercept=series.intercept, RescaleType="HU"
+        )
+        frames.append(frame)
+    ds.SharedFunctionalGroupsSequence = [shared]
+    ds.PerFrameFunctionalGroupsSequence = frames
+    ds.PixelData = b"".join(series.stored(k).tobytes() for k in order)
+    return ds

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional
 from tyro.constructors import PrimitiveConstructorSpec
 
 CT = Annotated[Path, Positional]
 Flag = FlagCreatePairsOff[bool]
+
+if TYPE_CHECKING:
+    from simcrop_core.imaging.dicom.source import SourceSeries
 
 _FORMAT = re.compile(r"\.(nii|nii\.gz|nrrd|nhdr|mha|mhd|zip|dcm)$", re.IGNORECASE)
 
@@ -25,6 +29,42 @@ def results_folder(scan: Path) -> Path:
     place = scan.resolve()
     name = re.sub(r"[^\w.-]+", "-", _FORMAT.sub("", place.name)).strip("-.") or "scan"
     return Path("simcrop-results") / f"{name}-{hashlib.sha256(str(place).encode()).hexdigest()[:6]}"
+
+
+def _point(words: list[str]) -> tuple[float, float, float]:
+    numbers = [float(word) for word in words[0].split(",")]
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{words[0]} is not three numbers of millimetres with commas, such as 12,-40,180")
+    right, front, up = numbers
+    return right, front, up
+
+
+# An option that takes a point of the patient, "R,A,S" in mm.
+Point = Annotated[
+    tuple[float, float, float],
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="R,A,S",
+        instance_from_str=_point,
+        is_instance=lambda value: isinstance(value, tuple) and len(value) == 3,
+        str_from_instance=lambda point: [",".join(f"{mm:g}" for mm in point)],
+    ),
+]
+
+
+def source_series(ct: Path, series: str | None, de_identify: bool) -> SourceSeries:
+    """What DICOM results refer to; asked for before any work is done.
+
+    Raises:
+        MissingDependency: the extra `dicom` is not installed.
+        SimCroPError: the scan is no DICOM series that objects can refer to (`imaging.dicom.source.read_source`).
+    """
+    from simcrop_core.export.dicom import require_highdicom
+    from simcrop_core.imaging.dicom.source import read_source
+
+    require_highdicom()
+    source = read_source(ct, series=series)
+    return source.deidentified() if de_identify else source
 
 
 def whole_number(*, at_least: int, at_most: int | None = None) -> PrimitiveConstructorSpec[int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simcrop_core.cli.console import say_json, say_warnings, shown_progress
-from simcrop_core.cli.options import CT, Flag, results_folder
+from simcrop_core.cli.options import CT, Flag, results_folder, source_series
 from simcrop_core.results import DeviceName, as_json
 
 
@@ -19,13 +19,17 @@ class Segment:
     task: str = "lungs"
     """What to label, of the tasks the weights know. starter: lungs (left, right), chest (also heart, liver)."""
     output: Path | None = None
-    """.nii.gz, .nrrd or .mha file [default: simcrop-results/<name of the scan>/<task>.nii.gz]."""
+    """.nii.gz, .nrrd, .mha or (of a DICOM series) .dcm file.
+
+    [default: simcrop-results/<name of the scan>/<task>.nii.gz]"""
     weights: str = "starter"
     """Name, folder or file of the weights (`simcrop weights list`)."""
     device: DeviceName = "auto"
     """Where to compute."""
     series: str | None = None
     """Number or UID of the DICOM series, where the folder holds several."""
+    de_identify: Flag = False
+    """Leave names, numbers and dates of patient and study out of a .dcm file (docs/dicom.md)."""
     json: Flag = False
     """Print the result as JSON (docs/results.md)."""
 
@@ -36,14 +40,22 @@ class Segment:
         from simcrop_core.inference.engine import Engine
         from simcrop_core.inference.session import Session
 
-        if self.output is not None:
+        source = None
+        if self.output is not None and self.output.suffix.lower() == ".dcm":
+            source = source_series(self.ct, self.series, self.de_identify)
+        elif self.output is not None:
             require_writable_format(self.output)
         engine = Engine(self.weights, self.device)
         with shown_progress() as job:
             session = Session.open(self.ct, engine, series=self.series, job=job)
             labels = session.segment(self.task, job)
             output = self.output or results_folder(self.ct) / f"{self.task}.nii.gz"
-            write_labelmap(output, labels.voxels, labels.affine, labels.names)
+            if source is None:
+                write_labelmap(output, labels.voxels, labels.affine, labels.names)
+            else:
+                from simcrop_core.export.dicom.segmentation import write_segmentation
+
+                write_segmentation(output, labels, source, engine.segmentation_info())
         result = session.segment_result(labels, output)
         say_warnings(result.warnings)
         if self.json:

@@ -49,6 +49,15 @@ def read_volume(path: Path, *, series: str | None = None, job: Job | None = None
     return read_itk(path, found, job)
 
 
+def is_dicom(path: Path) -> bool:
+    """Whether `read_volume` reads a path as DICOM.
+
+    Raises:
+        UnreadableFile: missing, or no format that is read.
+    """
+    return _format_of(path) == "dicom"
+
+
 def read_header(path: Path, *, series: str | None = None, job: Job | None = None) -> Header:
     """What the same volume's header says; no voxel is decoded.
 

@@ -56,26 +56,31 @@ def test_the_place_and_words_are_those_of_ground_for_the_same_sentence(oblique):
     for finding, same, heatmap, its in zip(
         found.result.findings, grounded.result.sentences, found.heatmaps, grounded.heatmaps, strict=True
     ):
-        for field in ("evidence", "side", "side_conflict", "peak_ras_mm", "peak_ijk", "peak_patch_mm"):
+        for field in ("side", "side_conflict", "peak_ras_mm", "peak_ijk", "peak_patch_mm"):
             assert getattr(finding, field) == getattr(same, field), field
+        limits = oblique.engine.finding_thresholds[finding.label]
+        said = (
+            "located" if finding.score >= limits.located else "weak" if finding.score >= limits.weak else "not located"
+        )
+        assert finding.evidence == said
         np.testing.assert_allclose(apply(oblique.volume.affine, finding.peak_ijk), finding.peak_ras_mm, atol=6.0)
         np.testing.assert_allclose(heatmap.scores, its.scores, atol=1e-5)
         np.testing.assert_array_equal(heatmap.affine, its.affine)
 
 
 def test_a_score_is_the_best_sentence_less_the_mean_of_the_denials(oblique, starter):
-    """Against float64 written out, from patch features and embeddings."""
+    """Against float64 written out, from patch features and embeddings, each sentence above what is usual for it."""
     features = oblique.encode()
     patches = features.features_NC.double().numpy()
     directions = patches / np.linalg.norm(patches, axis=1, keepdims=True)
     inside = features.within_scan_N.numpy()
 
     def score(statement):
-        sentence = starter.embed([statement.text])[0].double().numpy()
-        sentence /= np.linalg.norm(sentence)
+        embedding = starter.embed([statement.text])
+        sentence = embedding[0].double().numpy() / np.linalg.norm(embedding[0].double().numpy())
         cosines = np.where(inside, directions @ sentence, -np.inf)
         region = patches[np.argsort(cosines)[-starter.config.top_k :]].mean(axis=0)
-        return float(region @ sentence / np.linalg.norm(region))
+        return float(region @ sentence / np.linalg.norm(region)) - float(starter.usual_scores.of(embedding)[0])
 
     for finding, sentences in zip(oblique.findings().result.findings, finding_sentences(), strict=True):
         positive = {s.text: score(s) for s in sentences.positive}

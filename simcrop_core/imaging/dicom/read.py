@@ -38,7 +38,7 @@ def read_dicom(path: Path, *, series: str | None = None, job: Job | None = None)
         Cancelled: `job` was asked to stop.
     """
     job = job or Job()
-    with _read_stack(path, series, job) as (stack, findings):
+    with read_stack(path, series, job) as (stack, findings):
         voxels = decode(stack, job).reshape(stack.shape, order="F")
         return Volume(voxels, stack.affine, stack.series.name, _origin(stack), findings)
 
@@ -49,7 +49,7 @@ def read_dicom_header(path: Path, *, series: str | None = None, job: Job | None 
     Raises:
         SimCroPError: as `read_dicom` does, but for what only decoding shows.
     """
-    with _read_stack(path, series, job or Job()) as (stack, findings):
+    with read_stack(path, series, job or Job()) as (stack, findings):
         first = stack.slices[0]
         return Header(
             name=stack.series.name,
@@ -65,7 +65,12 @@ def read_dicom_header(path: Path, *, series: str | None = None, job: Job | None 
 
 
 @contextmanager
-def _read_stack(path: Path, wanted: str | None, job: Job) -> Iterator[tuple[Stack, tuple[PassportFinding, ...]]]:
+def read_stack(path: Path, wanted: str | None, job: Job) -> Iterator[tuple[Stack, tuple[PassportFinding, ...]]]:
+    """The ordered slices of one series and what was left out; their files are there while the block runs.
+
+    Raises:
+        SimCroPError: as `read_dicom` does, but for what only decoding shows.
+    """
     with _files_at(path, job) as files:
         found = scan(files, job)
         found.require_slices(path.name)
