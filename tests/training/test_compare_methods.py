@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from simcrop_training.data.sample import load_sample, sample_paths
 from simcrop_training.evaluate.cli import main
 from simcrop_training.evaluate.identity import AnotherRun
 from simcrop_training.evaluate.labelled import load_labelled, present
-from simcrop_training.evaluate.methods import Budget, Contender, RunFailed, compare, table, zero_shot_scores
+from simcrop_training.evaluate.methods import Budget, Contender, RunFailed, compare, row_name, table, zero_shot_scores
 from simcrop_training.evaluate.probe import auroc_by_label, probe_scores
 from simcrop_training.evaluate.retrieval import recall
 from simcrop_training.evaluate.table import by_label
 from simcrop_training.evaluate.trained import load_trained
+from simcrop_training.methods import METHODS
+from simcrop_training.recipe import RECIPES, read_recipe
 
 from simcrop_core.models.weights_file import load_weights, save_weights
 from simcrop_core.phantom.draw import draw_phantom
@@ -118,6 +121,14 @@ def test_the_untrained_row_has_no_cost_and_claims_no_training(compared, tmp_path
     assert metadata.provenance.trained_on == "Not trained: random numbers."
     both = table({"random": [figures], "simcrop": [{"memory_gb": 2.0}]})
     assert both.splitlines()[-2].endswith("| – |")
+
+
+def test_a_table_says_which_methods_are_reconstructions():
+    assert {name for name, method in METHODS.items() if method.reconstruction} == {"biud", "mg3d"}
+    for name, shown in (("biud", "biud (reconstruction)"), ("mg3d", "mg3d (reconstruction)"), ("ctclip", "ctclip")):
+        assert (
+            row_name(Contender(name, RECIPES / "compare.yaml"), read_recipe(Path("compare"), objective=name)) == shown
+        )
 
 
 def test_a_run_that_fails_is_named_with_its_reason(compared, tmp_path):

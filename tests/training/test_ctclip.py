@@ -169,6 +169,20 @@ def test_vectors_for_zero_shot_are_those_that_were_contrasted():
     assert rows["image"].norm(dim=1).tolist() == pytest.approx([1] * 4)
 
 
+def test_findings_may_be_read_alone():
+    """Then reports that differ in their impressions alone are the same report."""
+    both, alone = steady("ctclip", report_tokens=60), steady("ctclip", report_tokens=60, sections="findings")
+    pair = dataclasses.replace(TinySource(3, 32).pair(0), findings="The heart is of normal size.")
+    pairs = [dataclasses.replace(pair, impression=text) for text in ("Emphysema is present.", "A nodule.")]
+    read, cut = (objective.side_by_side(pairs, range(2)) for objective in (both, alone))
+    assert len(set(read.reports_B.tolist())) == 2
+    assert len(set(cut.reports_B.tolist())) == 1
+    wanted, _ = alone.masker.pieces(pair.findings, "")
+    assert all(row[: len(wanted)].tolist() == wanted for row in cut.words_BT)
+    assert cut.attended_BT.sum(dim=1).tolist() == [len(wanted)] * 2
+    assert (read.attended_BT.sum(dim=1) > len(wanted)).all()
+
+
 @pytest.mark.parametrize("name", ["ctclip", "biud", "mg3d"])
 def test_held_out_losses_are_those_of_all_held_out_frames_at_once(name):
     """Two at a time or four: the same comparison of all of them."""

@@ -38,10 +38,10 @@ def test_ddp_and_fsdp_agree_with_the_exact_sum_within_rounding(tmp_path):
 
 
 def test_a_contrast_over_the_whole_step_agrees_to_the_last_bit_too(tmp_path):
-    plans = {name: {"method": name, "steps": 3} for name in ("ctclip", "simcrop_plus")}
+    plans = {name: {"method": name, "steps": 2} for name in ("ctclip", "simcrop_plus", "biud", "fvlm", "mg3d")}
     figures = together(tmp_path, plans, (2, 3))
     assert figures[1] == figures[2] == figures[3]
-    assert all(len(set(figures[1][name].values())) == 3 for name in plans)
+    assert all(len(set(figures[1][name].values())) == 2 for name in plans)
 
 
 @pytest.mark.slow

@@ -274,6 +274,19 @@ def test_a_report_without_an_impression_is_read_by_its_words():
     assert [text.normal for text in objective.texts_of(moved)] == [True, False]
 
 
+def test_the_same_words_are_the_same_text_only_as_a_whole():
+    """Of the first nothing stands in the impression: it is normal, and what is encoded are its findings alone."""
+    objective = tiny_method("fvlm", organs=("lung", "heart"))
+    pair = objective.data.source.pair(0)
+    below = dataclasses.replace(pair, findings="Lung nodule.", impression="A large heart.")
+    above = dataclasses.replace(pair, findings="", impression="Lung nodule. A large heart.")
+    lungs = [objective.texts_of(p)[0] for p in (below, above)]
+    assert lungs[0].encoded == lungs[1].encoded
+    batch = objective.side_by_side([below, above, above], range(3))
+    assert batch.normal_BO[:, 0].tolist() == [True, False, False]
+    assert batch.said_BO[0, 0] != batch.said_BO[1, 0] == batch.said_BO[2, 0]
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -321,6 +334,15 @@ def zero_shot_case(shift=(0, 0, 0)):
     voxels[place] = np.random.default_rng(2).integers(-300, 300, (8, 8, 6))
     labels[place] = 1
     return voxels, Organs.whole(labels, ("background", "heart"))
+
+
+def test_zero_shot_asks_an_organ_that_is_larger_than_the_frame():
+    """While training such an organ would not take part."""
+    voxels = np.full((44, 40, 24), -300, np.int16)
+    labels = np.zeros(voxels.shape, np.uint8)
+    labels[1:43, 1:39, 1:23] = 1
+    ask = OrganZeroShot(tiny_method("fvlm"), (OrganPrompt("a", "heart", "Nodule"),))
+    assert 0 < ask.scores(voxels, Organs.whole(labels, ("background", "heart")))["a"] < 1
 
 
 def test_zero_shot_asks_each_organ_in_a_frame_of_its_own():

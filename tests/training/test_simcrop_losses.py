@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from simcrop_training.objectives.plain_simcrop import plain_losses
 from simcrop_training.objectives.simcrop_cost import block_flops, sample_flops
 from simcrop_training.objectives.simcrop_view import region_figures
-from tiny_run import SENTENCES, TinySource, tiny_objective
+from tiny_run import SENTENCES, TinySource, tiny_method, tiny_objective
 
 from simcrop_core.models.config import VisionConfig
 from simcrop_core.models.losses import alignment_loss
@@ -93,6 +95,18 @@ def test_a_micro_batch_does_not_depend_on_its_neighbours(objective):
         assert one.labels_BT[0].equal(three.labels_BT[b, :width])
         said = one.sentences_BSC.shape[1]
         assert one.sentences_BSC[0].equal(three.sentences_BSC[b, :said])
+
+
+def test_of_many_sentences_some_are_drawn_anew_for_every_frame():
+    """Always the first ones would leave the end of long reports out."""
+    tiny = tiny_method("simcrop", sentences=2)
+    pair = dataclasses.replace(
+        TinySource(3, 32).pair(0), sentences=SENTENCES, embeddings_SC=np.eye(len(SENTENCES), 32, dtype=np.float32)
+    )
+    drawn = [tiny.side_by_side([pair], range(n, n + 1)).sentences_BSC[0].argmax(dim=1).tolist() for n in range(40)]
+    assert all(first < second for first, second in drawn)
+    assert {number for numbers in drawn for number in numbers} == set(range(len(SENTENCES)))
+    assert tiny.side_by_side([pair], range(7, 8)).sentences_BSC[0].argmax(dim=1).tolist() == drawn[7]
 
 
 def test_a_long_report_loses_findings_and_keeps_its_impression():

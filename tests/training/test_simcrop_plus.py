@@ -15,6 +15,7 @@ from simcrop_training.engine.errors import NothingToLearnFrom, UnusableRecipe
 from simcrop_training.engine.loop import Loop
 from simcrop_training.engine.schedule import Compute, Schedule
 from simcrop_training.methods import METHODS
+from simcrop_training.objectives import grounding_losses
 from simcrop_training.objectives.pairs import PairData
 from simcrop_training.objectives.plus_batch import SentenceWeights
 from simcrop_training.objectives.plus_losses import across, aligned, scores, selected, unit
@@ -175,6 +176,75 @@ def test_evidence_between_studies_is_that_of_the_plain_form():
     plain = (torch.stack(terms) * torch.stack(weights)).sum() / torch.stack(weights).sum()
     assert float(fast.detach()) == pytest.approx(float(plain.detach()), rel=1e-9)
     assert_same(gradients(objective.module, fast), gradients(objective.module, plain))
+
+
+def with_reports(objective, *reports):
+    """A micro-batch of scans with these reports."""
+    source = objective.data.source
+    pairs = [
+        dataclasses.replace(
+            source.pair(n), sentences=said, embeddings_SC=source._encoder.encode(said).numpy(), findings=" ".join(said)
+        )
+        for n, said in enumerate(reports)
+    ]
+    return objective.side_by_side(pairs, range(len(pairs)))
+
+
+def test_scans_against_reports_is_that_of_the_plain_form():
+    """The first and the last report find the same, in other words; usual sentences weigh less in a report's mean."""
+    objective = plus()
+    reports = (*REPORTS[:3], ("Nodule in the right lung.", "The heart is normal.", "The heart is normal."))
+    batch = with_reports(objective, *reports)
+    fast = objective.compared([objective.totals_and_rows(batch)[1]])["instance"]
+    network, shown, encoder = objective.network, objective.shown(batch), objective.data.source._encoder
+    image, text = [], []
+    for b, said in enumerate(reports):
+        visible = network.vision(shown.images_B1HWD[b : b + 1], shown.keep_BK[b : b + 1])[0, 1:]
+        image.append(unit(network.instance.image(visible.mean(0))))
+        different = list(dict.fromkeys(said))
+        weights = torch.tensor([max(sum(s in report for report in REPORTS), 1) ** -0.5 for s in different]).double()
+        rows = torch.stack([encoder.encode([s])[0] for s in different]).double()
+        text.append(unit(network.instance.text((weights[:, None] * rows).sum(0) / weights.sum())))
+    logits = network.instance.log_scale.exp() * torch.stack(image) @ torch.stack(text).T
+    wanted = torch.tensor([[0.5, 0, 0, 0.5], [0, 1, 0, 0], [0, 0, 1, 0], [0.5, 0, 0, 0.5]]).double()
+    plain = sum(torch.nn.functional.cross_entropy(scores, wanted) for scores in (logits, logits.T)) / 2
+    assert float(fast.detach()) == pytest.approx(float(plain.detach()), rel=1e-6)
+    assert float(logits.diagonal().std()) > 0.01
+
+
+@pytest.mark.parametrize("aware", [True, False])
+def test_what_is_said_in_other_words_repels_unless_topics_are_known(aware):
+    objective = plus(label_aware=aware, hard_negatives=0, sentences=2)
+    same = ("There is no pleural effusion.", "Pleural effusion was not observed.", "There is a nodule.")
+    batch = with_reports(objective, ("Nodules in both lungs.",), same, same[1:])
+    claims = batch.claims
+    assert len(claims.said_M3) == 6, "all that reports say, also what was not drawn to take part"
+    assert (claims.findings_B[0] == claims.findings_B[1]) == aware
+    evidence = objective.compared([objective.totals_and_rows(batch)[1]])["across"]
+    assert (float(evidence.detach()) == 0) == aware
+    objective = plus(label_aware=aware)
+    assert bool(with_reports(objective, same).claims.repels_BSS[0, 0, 1]) == (not aware)
+
+
+def test_places_are_learned_by_the_terms_of_supervised_grounding():
+    objective = plus(supervision=2.0)
+    assert (objective.weights["supervision"], objective.weights["nowhere"]) == (2.0, 1.0)
+    batch, network = objective.batch(0), objective.network
+    shown, places, p = objective.shown(batch), batch.places, dict(objective.network.places.named_parameters())
+    patches_BNC = network.vision(shown.images_B1HWD, shown.keep_BK)[:, 1:]
+    logits = []
+    for row, frame in zip(places.embeddings_TC.double(), places.frame_T.tolist(), strict=True):
+        cosine = torch.stack([_cosine(network.text_projection(row), patch) for patch in patches_BNC[frame]])
+        logits.append(p["log_scale"].exp() * cosine + p["offset"] + p["prior.weight"][0] @ row)
+    there, nowhere_ = (
+        torch.stack([logits[i] for i in rows.tolist()]) for rows in (places.pointing_P, places.nowhere_Q)
+    )
+    target = places.target_TK[places.pointing_P].double()
+    found = losses_of(objective)
+    wanted = grounding_losses.balanced(there, target) + 0.5 * grounding_losses.where(2 * there, target)
+    assert float(found["supervision"].detach()) == pytest.approx(float(wanted.detach()), rel=1e-9)
+    denied = grounding_losses.nowhere(nowhere_).mean()
+    assert float(found["nowhere"].detach()) == pytest.approx(float(denied.detach()), rel=1e-9)
 
 
 def _cosine(a, b):

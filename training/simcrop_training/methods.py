@@ -37,11 +37,16 @@ class Method:
     objective: type[PairObjective] | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def reconstruction(self) -> bool:
+        """Whether it is rebuilt from a text that leaves much open, which every table says."""
+        return self.objective is not None and self.objective.reconstruction
+
 
 METHODS: dict[str, Method] = {
     "random": Method("no training: random weights", PairSettings, Random),
     "random_zero_pos": Method("no training, no positions, as the released probe has it", PairSettings, RandomZeroPos),
-    "mae3d": Method("masked image alone", PairSettings, Mae3d),
+    "mae3d": Method("masked image alone", PairSettings, Mae3d, {"norm_pix_floor": 0.01}),
     "m3ae": Method("masked words, masked patches, and whether image and report belong together", M3aeSettings, M3ae,
                    {"text_mask_ratio": 0.15, "norm_pix": True}),
     "mrm": Method("masked image and masked report, the image added to every word", PairSettings, Mrm,

@@ -131,6 +131,11 @@ def recipe_of(values: Mapping[str, Any]) -> Recipe:
         ValueError: a field or a value that no recipe has.
     """
     objective = values.get("objective")
+    if objective == "m3d":
+        raise WrongValue(
+            "m3d is M3D-CLIP's published weights, which are not trained here.",
+            hint="Import them (simcrop weights import, docs/methods/m3d.md), or train its method: m3d_shared.",
+        )
     if not isinstance(objective, str) or objective not in METHODS:
         raise WrongValue(
             f"objective is one of {', '.join(METHODS)}, not {objective!r}.", hint="Write one of them behind objective:."

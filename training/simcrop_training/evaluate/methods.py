@@ -35,6 +35,7 @@ from simcrop_training.evaluate.table import by_label, table
 from simcrop_training.evaluate.trained import Trained, load_trained
 from simcrop_training.evaluate.zero_shot.ask import Asker
 from simcrop_training.evaluate.zero_shot.prompts import prompts_of
+from simcrop_training.methods import METHODS
 from simcrop_training.objectives.fvlm import Fvlm
 from simcrop_training.objectives.fvlm_zero_shot import OrganZeroShot
 from simcrop_training.objectives.regions import measured_regions
@@ -94,7 +95,7 @@ def compare(contenders: Sequence[Contender], budget: Budget, output: Path) -> di
         output: one folder a run, the figures and the table.
 
     Returns:
-        Figures of each seed, by contender.
+        Figures of each seed, by contender; a name says where the method is a reconstruction.
 
     Raises:
         RunFailed: a run ended with an error; those before it are kept.
@@ -105,7 +106,7 @@ def compare(contenders: Sequence[Contender], budget: Budget, output: Path) -> di
     for contender in contenders:
         for seed in budget.seeds:
             figures = _figures_of_run(contender, seed, budget, tests, output / contender.name / f"seed-{seed}")
-            measured.setdefault(contender.name, []).append(figures)
+            measured.setdefault(row_name(contender, _recipe(contender, seed, budget)), []).append(figures)
             _write(output / FIGURES, measured)
             (output / "table.md").write_text(table(measured), encoding="utf-8")
     return measured
@@ -178,6 +179,11 @@ def _areas(scores_BL: Scores, test: Labelled) -> dict[str, float]:
     """The area under the curve of each label that has one."""
     areas_L = auroc_by_label(scores_BL, test.present_BL)
     return {label: float(area) for label, area in zip(CT_RATE_LABELS, areas_L, strict=True) if np.isfinite(area)}
+
+
+def row_name(contender: Contender, recipe: Recipe) -> str:
+    """What a table calls a contender; it says where the method is a reconstruction."""
+    return f"{contender.name} (reconstruction)" if METHODS[recipe.objective].reconstruction else contender.name
 
 
 def _recipe(contender: Contender, seed: int, budget: Budget) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from simcrop_core.models.config import PretrainingConfig
 from simcrop_core.text.bert import Bert
+from simcrop_training.data.source import Pair
 from simcrop_training.engine.objective import Rows
 from simcrop_training.objectives.pairs import PairData, PairObjective, Pairs, PairSettings
 from simcrop_training.objectives.two_towers import ScaleRule, TwoTowers, same_text, symmetric_contrast
@@ -29,6 +31,7 @@ class CtClipSettings(PairSettings):
         largest_scale: no larger one is used.
         soft_same_text: scans whose reports are the same words do not repel each other; two reconstructions of a study
             have one report.
+        sections: of a report that are read; CT-CLIP's released code reads the findings alone.
     """
 
     dim: int = 512
@@ -37,6 +40,7 @@ class CtClipSettings(PairSettings):
     scale_rule: ScaleRule = "exp"
     largest_scale: float = 100.0
     soft_same_text: bool = True
+    sections: Literal["findings and impression", "findings"] = "findings and impression"
 
 
 class CtClip(PairObjective):
@@ -58,6 +62,12 @@ class CtClip(PairObjective):
         """What is trained."""
         assert isinstance(self.module, TwoTowers)
         return self.module
+
+    def side_by_side(self, pairs: Sequence[Pair], ordinals: range) -> Pairs:
+        """See `PairObjective`; reports that are the same in the sections that are read count as the same."""
+        if self.settings.sections == "findings":
+            pairs = [dataclasses.replace(pair, impression="") for pair in pairs]
+        return super().side_by_side(pairs, ordinals)
 
     def rows(self, batch: Pairs, /) -> Rows:
         """Vectors of scans and reports, which reports are the same, and the scale."""
