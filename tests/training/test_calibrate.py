@@ -89,8 +89,8 @@ def calibrated(trained, held_out, tmp_path_factory):
 def test_thresholds_leave_few_absent_sentences_above_them(calibrated):
     """Three in a hundred absent ones are located, eight weak or more: quantiles of the excess worked by hand."""
     thresholds = load_weights(calibrated[1])[1].thresholds
-    assert thresholds.located == pytest.approx(np.quantile(cosine(ABSENT_HU), 0.98) - USUAL, abs=2e-3)
-    assert thresholds.weak == pytest.approx(np.quantile(cosine(ABSENT_HU), 0.94) - USUAL, abs=2e-3)
+    assert thresholds.located == pytest.approx(np.quantile(cosine(ABSENT_HU), 0.97) - USUAL, abs=2e-3)
+    assert thresholds.weak == pytest.approx(np.quantile(cosine(ABSENT_HU), 0.93) - USUAL, abs=2e-3)
     assert thresholds.weak < thresholds.located
 
 
@@ -98,7 +98,7 @@ def test_colours_span_the_peaks_of_what_is_there(calibrated):
     scale = load_weights(calibrated[1])[1].colour_scale
     assert scale.low < scale.high
     assert scale.high < cosine(max(PRESENT_HU)) + 1e-3
-    assert scale.low > np.quantile(cosine(ABSENT_HU), 0.94)
+    assert scale.low > np.quantile(cosine(ABSENT_HU), 0.93)
 
 
 def test_rates_are_counted_and_kept_beside_earlier_metrics(calibrated):
