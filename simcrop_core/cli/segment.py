@@ -17,7 +17,8 @@ class Segment:
     ct: CT
     """NIfTI, NRRD, MHA/MHD, a folder or zip of one DICOM series."""
     task: str = "lungs"
-    """What to label, of the tasks the weights know. starter: lungs (left, right), chest (also heart, liver)."""
+    """What to label, of the tasks the weights know. starter: lungs (left, right), chest (also trachea, heart, aorta,
+    liver, spleen, spine)."""
     output: Path | None = None
     """.nii.gz, .nrrd, .mha or (of a DICOM series) .dcm file.
 

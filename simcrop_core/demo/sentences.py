@@ -14,6 +14,7 @@ class DemoSentence:
 
 
 LIDC_0001 = (
+    DemoSentence("Mass in the left lower lobe.", "mass"),
     DemoSentence("Spiculated solid mass in the superior segment of the left lower lobe.", "mass"),
     DemoSentence("The liver is included in the upper abdomen.", "liver"),
     DemoSentence("The spleen is seen below the left hemidiaphragm.", "spleen"),

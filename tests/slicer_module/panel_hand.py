@@ -12,7 +12,7 @@ from PySide6.QtTest import QTest
 from SimCroPSlicerLib import views
 from slicer_widgets import qt
 
-MASS = "Spiculated solid mass in the superior segment of the left lower lobe."
+MASS = "Mass in the left lower lobe."
 REPORT = f"{MASS} No pleural effusion. The heart is normal in size. Compared with 2019."
 # A machine that does other work too starts an engine later.
 PATIENCE_S = 90 * float(os.environ.get("SIMCROP_TEST_PATIENCE", "1"))

@@ -227,7 +227,7 @@ def test_a_saved_scene_restores_the_panel(panel, application, tmp_path):
     assert len(rows) == 4
     assert evidence(again)[0] == "● located"
     again.ui.reportTable.setCurrentCell(0, 0)
-    assert other.scene.GetNodeByID(foreground(other)).GetName().startswith("Spiculated")
+    assert other.scene.GetNodeByID(foreground(other)).GetName().startswith("Mass")
     assert [again.column(again.ui.findingsTable, column) for column in range(4)] == findings
     again.ui.findingsTable.setCurrentCell(4, 0)
     assert other.scene.GetNodeByID(foreground(other)).GetName() == findings[0][4]

@@ -17,7 +17,7 @@ from SimCroPSlicerLib import provenance, views
 pytestmark = pytest.mark.slow
 
 REPORT = (
-    "Spiculated solid mass in the superior segment of the left lower lobe. No pleural effusion. The trachea is in the "
+    "Mass in the left lower lobe. No pleural effusion. The trachea is in the "
     "midline. The spleen is seen below the left hemidiaphragm."
 )
 SLICES = (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))

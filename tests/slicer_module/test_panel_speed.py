@@ -17,7 +17,7 @@ from panel_hand import Panel, foreground
 pytestmark = pytest.mark.slow
 
 REPORT = (
-    "Spiculated solid mass in the superior segment of the left lower lobe. No pleural effusion. The heart is normal in "
+    "Mass in the left lower lobe. No pleural effusion. The heart is normal in "
     "size. The trachea is in the midline. Mild emphysema in both upper lobes. No pericardial effusion. Calcified "
     "granuloma in the right middle lobe. Linear atelectasis in the lingula. The liver is unremarkable. Degenerative "
     "changes of the thoracic spine. Compared with 2019."
@@ -62,9 +62,7 @@ def asked(panel, application, count):
     took, watch = [], Watch(panel)
     for number in range(count):
         before = foreground(application)
-        panel.ui.askLineEdit.text = (
-            f"Spiculated solid {number + 10} mm mass in the superior segment of the left lower lobe."
-        )
+        panel.ui.askLineEdit.text = f"Mass of {number + 20} mm in the left lower lobe."
         began = time.perf_counter()
         panel.panel.ask.ask()
         panel.until(lambda before=before: foreground(application) not in (before, None))
@@ -84,7 +82,7 @@ def test_a_report_and_sentences_on_a_real_ct(real_ct, application, monkeypatch, 
         first, whole, watch = pasted(panel, application, REPORT)
         lines.append(f"cold: paste to first heatmap {first:.1f} s, to the last of 11 {whole:.1f} s; {watch.held}")
         assert watch.within(), lines
-        first, whole, watch = pasted(panel, application, REPORT.replace("Spiculated solid", "Solid spiculated"))
+        first, whole, watch = pasted(panel, application, REPORT.replace("Mass in", "A mass in"))
         lines.append(f"encoded: paste to first heatmap {first:.2f} s, to the last {whole:.2f} s; {watch.held}")
         assert watch.within(), lines
         took, watch = asked(panel, application, 40)

@@ -99,8 +99,9 @@ def test_each_weights_scale_has_its_own_colours_and_is_never_the_maps_range(bare
     assert display.GetLowerThreshold() == pytest.approx(SCALE[0]), "nothing below the scale is ever drawn"
 
 
-def test_lightness_of_the_heat_colours_rises_all_the_way():
-    luminance = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in palette.HEAT]
+@pytest.mark.parametrize("ramp", palette.RAMPS)
+def test_lightness_of_the_heat_colours_rises_all_the_way(ramp):
+    luminance = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in palette.RAMPS[ramp]]
     assert luminance == sorted(luminance)
 
 
