@@ -49,6 +49,8 @@ class Provenance:
         source_sha256: of that file.
         metrics: name to value, measured before the weights were written.
         notes: what an importer had to decide or could not know.
+        method: that was trained with.
+        training: hash of everything that a training run follows from but its seed: runs that share it are seeds of one.
     """
 
     licence: str
@@ -65,6 +67,8 @@ class Provenance:
     source_sha256: str | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    method: str | None = None
+    training: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import pytest
 from chests import affine_of
 from ct_rate_files import CtRateFolder, save
 from masked_scans import AFFINE, write_table
-from simcrop_training.evaluate.grounding_benchmark import controls, tables
+from simcrop_training.evaluate.grounding_benchmark import between, controls, tables
 from simcrop_training.evaluate.grounding_benchmark.cases import read_masked, without_missing
 from simcrop_training.evaluate.grounding_benchmark.command import Ground
 from simcrop_training.evaluate.grounding_benchmark.encoded import (
@@ -214,6 +214,30 @@ def test_instances_are_pooled_over_sentences():
     assert model["recall"].mean == pytest.approx(3 / 4)
     assert model["f1"].mean == pytest.approx(2 * 0.5 * 0.75 / 1.25)
     assert model["precision"].lo <= 0.5 <= model["precision"].hi
+
+
+def test_models_are_set_against_each_other_sentence_by_sentence():
+    """By scan and place in it: the same words twice are two sentences; what only one was asked is left out."""
+    base = figures(scan_of(0), region_of(0))
+
+    def asked(**by_scan):
+        return [
+            tables.Asked(scan, scan, dataclasses.replace(base, rows={"model": base.rows["model"] | {"dice": dice}}))
+            for scan, its in by_scan.items()
+            for dice in its
+        ]
+
+    models = {"one": asked(a=(0.9, 0.5), b=(0.8,)), "two": asked(b=(0.6,), a=(0.4, 0.7)), "three": asked(c=(0.1,))}
+    found = between.every_two(models, rounds=50)
+    assert [(two.first, two.second, two.sentences) for two in found] == [
+        ("one", "two", 3), ("one", "three", 0), ("two", "three", 0),
+    ]  # fmt: skip
+    assert found[0].less["dice"].by.mean == pytest.approx((0.5 - 0.2 + 0.2) / 3)
+    assert found[0].less["pointing"].by.mean == 0
+    assert math.isnan(found[1].less["dice"].by.mean)
+    page = between.markdown(found)
+    assert "| one | two | 3 | +0.167" in page
+    assert between.markdown(between.every_two({"one": models["one"]})) == ""
 
 
 # From files.

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from simcrop_training.datasets.labelled import LabelledScan
 from simcrop_training.datasets.study import LeftOut
 from simcrop_training.evaluate.identity import AnotherRun
+from simcrop_training.evaluate.origin import Origin
 from simcrop_training.evaluate.probing.clean import CleanSettings, fit_clean, set_apart
 from simcrop_training.evaluate.probing.command import Probe
 from simcrop_training.evaluate.probing.outcome import Outcome, left_out, measured, side_by_side
@@ -214,10 +215,16 @@ def test_tables_say_over_how_many_seeds_and_labels():
     _, value, counted, rows = measured(
         predictions([[0.1], [0.9], [0.8]], [[0], [1], [0]]), ("Nodule",), classes=False, rounds=10
     )
-    one = Outcome("simcrop", "clean", 0, "AUROC", value, counted, rows, 3, {}, ())
-    page = side_by_side([one, replace(one, seed=1), replace(one, preset="official", model="random_zero_pos")])
+    one = Outcome("simcrop", "clean", 0, "AUROC", value, counted, rows, 3, {}, (), Origin("simcrop", "short", "a"))
+    untrained = replace(one, preset="official", model="random_zero_pos", origin=Origin("random_zero_pos"))
+    page = side_by_side([one, replace(one, seed=1), untrained])
     assert "| simcrop | 1.000 ± 0.000 (2 seeds, 1 of 1 labels) | – |" in page
     assert "| random_zero_pos | – | 1.000 (" in page
+    other = replace(one, origin=Origin("simcrop", "long", "b"))
+    apart = side_by_side([one, replace(one, seed=1), other])
+    assert "| simcrop (short) | 1.000 ± 0.000 (2 seeds, 1 of 1 labels) |" in apart
+    assert "| simcrop (long) | 1.000 (" in apart
+    assert "seeds" not in apart.split("simcrop (long)")[1]
     notes = [LeftOut(str(n), "no-file", "") for n in range(12)]
     assert left_out(notes) == "12 (12 no-file): 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"
 

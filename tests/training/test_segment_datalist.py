@@ -132,3 +132,22 @@ def test_missing_files_are_named_before_anything_starts(tmp_path):
 def test_a_folder_needs_to_be_said_what_it_is(tmp_path):
     with pytest.raises(UnknownDataSet, match="no task says"):
         read_scans(tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    ("task", "said", "terms"),
+    [
+        (None, {}, ""),
+        (None, {"licence": "CC-BY-SA 4.0"}, "CC-BY-SA 4.0"),
+        (None, {"license": " CC BY 4.0 "}, "CC BY 4.0"),
+        ("luna16", {}, "CC BY 4.0 (LUNA16"),
+        # Lists of BTCV that go round have a word there that is no licence.
+        ("btcv", {"licence": "yt"}, "no public licence of BTCV is known"),
+    ],
+)
+@pytest.mark.parametrize("preset", ["official", "clean"])
+def test_terms_are_those_of_a_known_set_or_what_the_list_says(tmp_path, task, said, terms, preset):
+    path = listed(tmp_path, ORGANS, training=entries("abc"), validation=entries("de"), **said)
+    found = splits(path, preset, task).terms
+    assert found.startswith(terms)
+    assert bool(found) is bool(terms)

@@ -64,7 +64,13 @@ def chests(tmp_path_factory):
     damaged = folder / "chest2_label.nii.gz"
     damaged.write_bytes(damaged.read_bytes()[:120])
     labels = {"0": "background", "1": "soft tissue", "2": "lung"}
-    document = {"name": "Chests", "labels": labels, "training": rows[:3], "validation": rows[3:]}
+    document = {
+        "name": "Chests",
+        "licence": "CC BY-SA 4.0",
+        "labels": labels,
+        "training": rows[:3],
+        "validation": rows[3:],
+    }
     path = folder / "dataset.json"
     path.write_text(json.dumps(document))
     return path
@@ -111,7 +117,8 @@ def test_what_was_learned_is_exported_with_where_it_comes_from(tuned):
     model, metadata = load_segmentation_model(resolve_weights(str(folder)))
     assert metadata.tasks == {"lungs": (1, 2)}
     assert metadata.name == "lung-run"
-    assert metadata.provenance.licence == "the terms of Chests; CC-BY-4.0"
+    assert metadata.provenance.licence == "CC BY-SA 4.0; CC-BY-4.0"
+    assert metadata.provenance.method == "mae3d"
     assert metadata.provenance.metrics["dice"] > 0.7
     assert model.config.window == (32, 32, 16)
     assert not model.config.vision.cls_token

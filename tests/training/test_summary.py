@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,11 @@ from simcrop_training.evaluate.summary import ENTRIES, Entry, NoResults, as_json
 from simcrop_training.evaluate.written import RESULTS
 
 
-def entry(model: str, value: float, column: str = "ct-rate 1 %", lo: float = math.nan, hi: float = math.nan) -> Entry:
-    return Entry("linear_probe", column, model, "clean", "AUROC", value, lo, hi, "20 synthetic scans")
+def entry(
+    model: str, value: float, column: str = "ct-rate 1 %", lo: float = math.nan, hi: float = math.nan, **more: str
+) -> Entry:
+    told = {"data": "20 synthetic scans", **more}
+    return Entry("linear_probe", column, model, "clean", "AUROC", value, lo, hi, **told)
 
 
 def test_published_tables_are_whole() -> None:
@@ -41,8 +45,39 @@ def test_measured_figures_stand_beside_published_ones_in_the_order_of_the_paper(
 
 
 def test_seeds_of_a_model_share_a_cell_with_their_spread() -> None:
-    (table,) = summarised([entry("mrm", 0.5), entry("mrm", 0.6), entry("mrm", math.nan)])
+    (table,) = summarised(
+        [entry("mrm", v, training="a", seeds=s) for v, s in ((0.5, "1"), (0.6, "2"), (math.nan, "3"))]
+    )
     assert table.rows[0] == ("mrm, clean", "55.0 ± 7.1")
+
+
+def test_runs_of_one_method_by_several_recipes_are_rows_of_their_own() -> None:
+    long = {"training": "a", "recipe": "paper, 9000 steps"}
+    short = {"training": "b", "recipe": "paper, 90 steps"}
+    (table,) = summarised(
+        [
+            entry("mrm", 0.5, seeds="1", **long),
+            entry("mrm", 0.9, seeds="1", **short),
+            entry("mrm", 0.6, seeds="2", **long),
+            entry("mae3d", 0.4, training="c", recipe="mae3d, 90 steps"),
+        ]
+    )
+    assert table.rows[:3] == (
+        ("mrm (paper, 9000 steps), clean", "55.0 ± 7.1"),
+        ("mrm (paper, 90 steps), clean", "90.0"),
+        ("mae3d, clean", "40.0"),
+    )
+    assert "± is over seeds of one recipe" in table.markdown()
+    same_words = summarised([entry("mrm", v, training=t, recipe="paper") for v, t in ((0.5, "1234567890"), (0.6, "b"))])
+    assert [row[0] for row in same_words[0].rows[:2]] == ["mrm (paper, 12345678), clean", "mrm (paper, b), clean"]
+
+
+def test_what_is_no_other_seed_is_not_averaged() -> None:
+    """The same result given twice counts once; other scans, or the same seed with another figure, stand apart."""
+    first = entry("mrm", 0.5, training="a", seeds="1")
+    figures = [first, first, replace(first, value=0.7), replace(first, seeds="2", data="9 scans")]
+    (table,) = summarised(figures)
+    assert table.rows[0] == ("mrm, clean", "50.0 / 70.0 / 50.0")
 
 
 def test_latex_escapes_what_latex_reads_as_its_own() -> None:

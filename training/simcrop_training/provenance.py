@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
+import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from simcrop_core.models.checksum import sha256_of
-from simcrop_core.models.weights_metadata import Provenance, read_metadata
+from simcrop_core.models.config import EncoderConfig
+from simcrop_core.models.weights_metadata import Provenance, WeightsMetadata, read_metadata
 from simcrop_core.phantom.layouts.settings import NOTICE
 from simcrop_training.data.sample import sample_paths
 from simcrop_training.engine.loop import Outcome
-from simcrop_training.recipe import Data, Recipe
+from simcrop_training.recipe import Data, Recipe, identity_of
 from simcrop_training.store.store import Store
 
 _LICENCE = "Apache-2.0"
@@ -34,12 +38,19 @@ class Start:
         provenance: where they come from.
         file: its name.
         sha256: of the file.
+        method: that trained them; None where nobody says.
     """
 
     name: str
     provenance: Provenance
     file: str
     sha256: str
+    method: str | None = None
+
+    @property
+    def training(self) -> str:
+        """What they share with other seeds of the same training; of weights that do not say, with themselves alone."""
+        return self.provenance.training or self.sha256
 
 
 def start_of(path: Path) -> Start:
@@ -50,7 +61,24 @@ def start_of(path: Path) -> Start:
         IncompatibleWeights: a format or kind that this version does not know.
     """
     metadata = read_metadata(path)
-    return Start(metadata.name, metadata.provenance, path.name, sha256_of(path))
+    return Start(metadata.name, metadata.provenance, path.name, sha256_of(path), method_of(metadata))
+
+
+def method_of(metadata: WeightsMetadata) -> str | None:
+    """The method that trained weights; None where the file does not say."""
+    return metadata.config.method if isinstance(metadata.config, EncoderConfig) else metadata.provenance.method
+
+
+def training_of(settings: Mapping[str, Any], steps: int, start: str | None) -> str:
+    """A hash that two runs share if only their seeds, and thus what was drawn, differ.
+
+    Args:
+        settings: everything that the run follows from; its `seed` is left out of the hash.
+        steps: that were taken.
+        start: `Start.training` of what it began with; None for nothing.
+    """
+    told = {key: value for key, value in settings.items() if key != "seed"}
+    return hashlib.sha256(json.dumps([told, steps, start], sort_keys=True).encode()).hexdigest()
 
 
 def provenance_of(
@@ -76,7 +104,13 @@ def provenance_of(
     if learned:
         own = _from_samples(recipe, data, outcome) if data.store is None else _from_store(recipe, data.store, outcome)
     whole = own if start is None else _with_start(own, start, learned=learned)
-    return dataclasses.replace(whole, trained_on=f"{whole.trained_on} {remark}".rstrip())
+    settings = {"recipe": identity_of(dataclasses.replace(recipe, seed=0)), "data": whole.data}
+    return dataclasses.replace(
+        whole,
+        trained_on=f"{whole.trained_on} {remark}".rstrip(),
+        method=recipe.objective,
+        training=training_of(settings, outcome.step, start.training if start else None),
+    )
 
 
 def _not_trained(recipe: Recipe, outcome: Outcome) -> Provenance:

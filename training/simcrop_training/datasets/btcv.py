@@ -14,6 +14,8 @@ from simcrop_training.datasets.study import LeftOut
 from simcrop_training.datasets.tables import read_json_object
 
 NAME, LISTS = "BTCV", "dataset.json"
+# Synapse gives the set to registered users; no public licence of it is known here.
+TERMS = "no public licence of BTCV is known: the conditions of synapse.org (syn3193805), agreed to on download, hold"
 # The scans that the released code trains on, and those that it both validates and reports on.
 TRAIN_IDS = (*range(1, 11), *range(21, 35))
 TEST_IDS = tuple(range(35, 41))
@@ -36,6 +38,7 @@ def read_btcv(folder: Path) -> LabelledSet:
     """
     if (folder / LISTS).is_file():
         data = read_decathlon(folder / LISTS, name=NAME, labels=BTCV_LABELS)
+        data = dataclasses.replace(data, terms=TERMS)
         return data if data.of("test") else _tested_on_validation(data)
     scans = []
     for path in sorted((folder / "imagesTr").glob("*.nii.gz")):
@@ -49,7 +52,7 @@ def read_btcv(folder: Path) -> LabelledSet:
             f"{folder} does not hold BTCV: there is neither {LISTS} nor imagesTr/btcv_001.nii.gz in it.",
             hint="Give the folder with imagesTr and labelsTr.",
         )
-    return _gathered(NAME, BTCV_LABELS, scans)
+    return _gathered(NAME, BTCV_LABELS, scans, TERMS)
 
 
 def read_decathlon(
@@ -58,7 +61,8 @@ def read_decathlon(
     """The scans and label maps that a JSON lists under `training`, `validation` and `testing`.
 
     A scan that is listed several times counts where it is first, in that order, and is named as a duplicate besides.
-    Entries of `testing` or `test` without a label map, as the Decathlon has them, are left out.
+    Entries of `testing` or `test` without a label map, as the Decathlon has them, are left out. What the JSON calls its
+    `licence`, or `license`, is taken for the set's terms.
 
     Args:
         path: of the JSON.
@@ -81,6 +85,7 @@ def read_decathlon(
                 scans.append(_scan(top / image, None if label is None else top / label, split))
         named = labels or tuple(text for _, text in sorted((int(n), t) for n, t in document["labels"].items()))
         called = name or str(document.get("name", path.stem))
+        terms = str(document.get("licence") or document.get("license") or "").strip()
     except (KeyError, TypeError, ValueError, AttributeError) as fault:
         raise UnknownDataSet(
             f"{path} is no list in the Medical Decathlon's form: {fault!r}.",
@@ -88,7 +93,7 @@ def read_decathlon(
         ) from fault
     if not any(scan.split == "train" for scan in scans):
         raise UnknownDataSet(f"{path} lists no scans under `training`.", hint="Give the list of a training set.")
-    return _gathered(called, named, scans)
+    return _gathered(called, named, scans, terms)
 
 
 def _scan(image: Path, label: Path | None, split: Split) -> LabelledScan:
@@ -96,7 +101,7 @@ def _scan(image: Path, label: Path | None, split: Split) -> LabelledScan:
     return LabelledScan(name, name, image, split, (), mask=label)
 
 
-def _gathered(name: str, labels: tuple[str, ...], scans: list[LabelledScan]) -> LabelledSet:
+def _gathered(name: str, labels: tuple[str, ...], scans: list[LabelledScan], terms: str) -> LabelledSet:
     """Those with label maps, each where it is listed first."""
     kept: dict[str, LabelledScan] = {}
     left_out = []
@@ -108,7 +113,7 @@ def _gathered(name: str, labels: tuple[str, ...], scans: list[LabelledScan]) -> 
             left_out.append(LeftOut(scan.name, "duplicate", f"It is listed to {first} already, and to {scan.split}."))
         else:
             kept[scan.name] = scan
-    return LabelledSet(name, labels, False, tuple(kept.values()), tuple(left_out))
+    return LabelledSet(name, labels, False, tuple(kept.values()), tuple(left_out), terms=terms)
 
 
 def _tested_on_validation(data: LabelledSet) -> LabelledSet:

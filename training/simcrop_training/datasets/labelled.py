@@ -58,6 +58,8 @@ class LabelledSet:
         scans: by split, in the order of the lists.
         left_out: scans that are not used.
         remarks: what its user should know: known defects, and what was assumed.
+        terms: under which the scans, and whatever is trained on them, may be used, as far as is known; empty where
+            neither the set's list nor this project knows.
     """
 
     name: str
@@ -66,6 +68,7 @@ class LabelledSet:
     scans: tuple[LabelledScan, ...]
     left_out: tuple[LeftOut, ...] = ()
     remarks: tuple[str, ...] = ()
+    terms: str = ""
 
     def of(self, split: Split) -> tuple[LabelledScan, ...]:
         """The scans of one split."""

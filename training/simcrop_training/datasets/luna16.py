@@ -18,6 +18,8 @@ LUNG_LABELS = ("background", "left lung", "right lung", "trachea")
 # The set's own numbers of these; in maps numbered anew for the released code they are 0 to 3.
 RAW_VALUES = (0, 3, 4, 5)
 ANNOTATIONS, MASKS = "annotations.csv", "seg-lungs-LUNA16"
+# As luna16.grand-challenge.org/Data says of both.
+TERMS = "CC BY 4.0 (LUNA16, luna16.grand-challenge.org), its scans CC BY 3.0 (LIDC-IDRI)"
 _TEST_SHARE = 0.3
 _REMARK = (
     "The set has no held-out split: without lists, three tenths of the scans, drawn by seed, are for testing.",
@@ -51,7 +53,7 @@ def read_luna16(folder: Path, *, seed: int = 0) -> LabelledSet:
         LeftOut(uid, "no-file", "It has an annotated nodule, but there is no such file.")
         for uid in sorted(annotated - files.keys())
     )
-    whole = LabelledSet(NAME, NODULE_LABELS, False, scans, left_out, _REMARK)
+    whole = LabelledSet(NAME, NODULE_LABELS, False, scans, left_out, _REMARK, TERMS)
     return split_by_seed(whole, _TEST_SHARE, seed)
 
 
@@ -76,7 +78,7 @@ def read_luna16_lungs(folder: Path, *, seed: int = 0) -> LabelledSet:
             scans.append(dataclasses.replace(scan, mask=numbered))
         else:
             left_out.append(LeftOut(uid, "no-file", f"There is no {MASKS}/{uid}.mhd of it."))
-    whole = LabelledSet(f"{NAME} lungs", LUNG_LABELS, False, tuple(scans), tuple(left_out), _REMARK)
+    whole = LabelledSet(f"{NAME} lungs", LUNG_LABELS, False, tuple(scans), tuple(left_out), _REMARK, TERMS)
     return split_by_seed(whole, _TEST_SHARE, seed)
 
 

@@ -22,9 +22,10 @@ from simcrop_core.results import DeviceName
 from simcrop_training.evaluate.cases import Case, examined
 from simcrop_training.evaluate.grounding import GroundingRow, findings_auroc, grounding_rows, silence
 from simcrop_training.evaluate.grounding_benchmark.command import Audit, Ground
-from simcrop_training.evaluate.probing.command import Probe, Transfer
+from simcrop_training.evaluate.probing.command import Probe, Throughput, Transfer
 from simcrop_training.evaluate.real_scans import covid, lidc, normal
 from simcrop_training.evaluate.segmenting.command import Finetune, Segment
+from simcrop_training.evaluate.suite.command import Suite
 from simcrop_training.evaluate.written import fields_table, head, line, short, write_json, write_text
 from simcrop_training.evaluate.zero_shot.command import ZeroShot
 from simcrop_training.methods import METHODS
@@ -192,13 +193,9 @@ class Table:
 
     def run(self) -> None:
         """Read and write."""
-        from simcrop_training.evaluate.summary import read_entries, summarised
+        from simcrop_training.evaluate.summary import write_tables
 
-        tables = summarised([entry for folder in self.results for entry in read_entries(folder)])
-        page = "\n".join(table.markdown() for table in tables)
-        for name, text in (("table.md", page), ("table.tex", "\n".join(table.latex() for table in tables))):
-            write_text(self.output / name, text)
-        _log.info("%s", page)
+        _log.info("%s", write_tables(self.results, self.output))
 
 
 def _tables(figures: dict[str, Any]) -> str:
@@ -222,6 +219,7 @@ class Command(Protocol):
 COMMANDS: dict[str, Callable[..., Command]] = {
     "probe": Probe,
     "transfer": Transfer,
+    "throughput": Throughput,
     "finetune": Finetune,
     "segment": Segment,
     "zero-shot": ZeroShot,
@@ -232,6 +230,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "phantoms": Phantoms,
     "real": Real,
     "table": Table,
+    "suite": Suite,
 }
 
 

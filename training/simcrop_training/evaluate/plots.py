@@ -55,19 +55,20 @@ def roc_curves(scores_BL: Mapping[str, Floats], truth_BL: Ints, labels: Sequence
     """A small ROC plot a label, one line a model; labels that all scans or none have say so."""
     across = min(6, len(labels))
     down = -(-len(labels) // across)
-    page = Figure(figsize=(2.3 * across, 2.5 * down + 0.7), layout="constrained")
+    page = Figure(figsize=(max(6.0, 2.3 * across), 2.5 * down + 0.9), layout="constrained")
     grid = page.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for place, axes in enumerate(grid.flat):
         if place >= len(labels):
             axes.set_axis_off()
             continue
         _roc(axes, {model: scores[:, place] for model, scores in scores_BL.items()}, truth_BL[:, place], labels[place])
-    page.suptitle(title)
-    page.supxlabel("false alarms")
-    page.supylabel("found")
+    page.suptitle(title, fontsize=11)
+    for axes in grid[-1]:
+        axes.set_xlabel("false alarms", fontsize=8)
+    page.supylabel("found", fontsize=9)
     drawn = {name: line for axes in grid.flat for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     if drawn:
-        page.legend(list(drawn.values()), list(drawn), loc="outside lower right", ncols=4, fontsize=8, frameon=False)
+        page.legend(list(drawn.values()), list(drawn), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     return page
 
 

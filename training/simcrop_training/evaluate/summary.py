@@ -10,10 +10,11 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from simcrop_core.errors import SimCroPError
+from simcrop_training.evaluate.origin import Origin, row_names
 from simcrop_training.evaluate.published import Benchmark, published
-from simcrop_training.evaluate.written import RESULTS, head, line, plain
+from simcrop_training.evaluate.written import RESULTS, head, line, plain, write_text
 
-ENTRIES = "entries"
+ENTRIES, TABLE = "entries", "table.md"
 
 
 class NoResults(SimCroPError):
@@ -29,12 +30,15 @@ class Entry:
     Attributes:
         benchmark: which of the published tables it belongs to.
         column: the task, "ct-rate 10 %".
-        model: its name, "simcrop"; runs of several seeds share it.
+        model: its name, "simcrop"; runs of several recipes and seeds share it.
         protocol: "official" or "clean".
         metric: AUROC, accuracy, Dice.
         value: 0 to 1.
         lo95: of its interval; NaN where there is none. `hi95` likewise.
         data: what was measured on, "200 synthetic scans".
+        recipe: that the model was trained by, in words.
+        training: what runs share that differ in their seeds alone.
+        seeds: of training and measurement, in words.
     """
 
     benchmark: Benchmark
@@ -46,6 +50,9 @@ class Entry:
     lo95: float
     hi95: float
     data: str
+    recipe: str = ""
+    training: str = ""
+    seeds: str = ""
 
 
 def as_json(entries: Sequence[Entry]) -> list[dict[str, object]]:
@@ -111,9 +118,27 @@ class Summary:
 
 
 def summarised(entries: Sequence[Entry]) -> list[Summary]:
-    """A table a benchmark: one row a model and protocol, behind each figure what the paper has, where it has it."""
+    """A table a benchmark: one row a model, training and protocol, below them what the paper has, where it has it."""
     tables: list[Benchmark] = list(dict.fromkeys(entry.benchmark for entry in entries))
     return [_summary(name, [entry for entry in entries if entry.benchmark == name]) for name in tables]
+
+
+def write_tables(results: Sequence[Path], output: Path) -> str:
+    """Put the figures of several results into `table.md` and `table.tex`; gives the first.
+
+    Args:
+        results: folders or files of them.
+        output: folder of the tables.
+
+    Raises:
+        NoResults: one of them holds none.
+        CannotWrite: the output is not writable.
+    """
+    tables = summarised([entry for folder in results for entry in read_entries(folder)])
+    page = "\n".join(table.markdown() for table in tables)
+    write_text(output / TABLE, page)
+    write_text(output / TABLE.replace(".md", ".tex"), "\n".join(table.latex() for table in tables))
+    return page
 
 
 def _summary(benchmark: Benchmark, entries: Sequence[Entry]) -> Summary:
@@ -121,10 +146,11 @@ def _summary(benchmark: Benchmark, entries: Sequence[Entry]) -> Summary:
     columns = sorted({entry.column for entry in entries}, key=lambda column: _place(printed.columns, column))
     metrics = {entry.column: entry.metric for entry in entries}
     rows = []
-    for model, protocol in dict.fromkeys((entry.model, entry.protocol) for entry in entries):
-        own = [entry for entry in entries if (entry.model, entry.protocol) == (model, protocol)]
+    names = row_names(Origin(entry.model, entry.recipe, entry.training) for entry in entries)
+    for row, protocol in dict.fromkeys((_row(entry), entry.protocol) for entry in entries):
+        own = [entry for entry in entries if (_row(entry), entry.protocol) == (row, protocol)]
         cells = [_cell([entry for entry in own if entry.column == column]) for column in columns]
-        rows.append((f"{model}, {protocol}", *cells))
+        rows.append((f"{names[row]}, {protocol}", *cells))
     rows += [
         (f"{model}, as published", *(_printed(printed.figure(model, column)) for column in columns))
         for model in printed.rows
@@ -132,7 +158,8 @@ def _summary(benchmark: Benchmark, entries: Sequence[Entry]) -> Summary:
     ]
     data = sorted({entry.data for entry in entries})
     remarks = (
-        f"Measured on: {'; '.join(data)}. In brackets 95 % intervals by patients; ± is over seeds.",
+        f"Measured on: {'; '.join(data)}. In brackets 95 % intervals by patients; ± is over seeds of one recipe; "
+        "/ stands between figures that are no seeds of each other: other scans, or the same seed again.",
         f"As published: {printed.source}. Other scans and other weights: not a comparison.",
         *printed.remarks,
     )
@@ -143,7 +170,33 @@ def _place(order: Sequence[str], column: str) -> tuple[int, str]:
     return (order.index(column) if column in order else len(order)), column
 
 
+def _row(entry: Entry) -> tuple[str, str]:
+    return entry.model, entry.training
+
+
+def seeds_of_one(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """Figures of one row and column, those together that differ in their seeds alone; what is there twice counts once.
+
+    Args:
+        entries: of one model, training, protocol and column.
+    """
+    groups: list[dict[str, Entry]] = []
+    for entry in entries:
+        for group in groups:
+            same = next(iter(group.values())).data == entry.data
+            if same and (entry.seeds not in group or str(group[entry.seeds]) == str(entry)):
+                group.setdefault(entry.seeds, entry)
+                break
+        else:
+            groups.append({entry.seeds: entry})
+    return [list(group.values()) for group in groups]
+
+
 def _cell(entries: Sequence[Entry]) -> str:
+    return " / ".join(map(_figure, seeds_of_one(entries))) or "–"
+
+
+def _figure(entries: Sequence[Entry]) -> str:
     values = [100 * entry.value for entry in entries if not math.isnan(entry.value)]
     if not values:
         return "–"

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from simcrop_core.export.atomic import replacing
+from simcrop_core.phantom.layouts.tables import write_csv
 
-RESULTS, PAGE = "results.json", "results.md"
+RESULTS, PAGE, LABELS = "results.json", "results.md", "labels.csv"
 
 
 def plain(value: Any) -> Any:
@@ -46,6 +47,17 @@ def fields_table(rows: Sequence[Any]) -> str:
     """A Markdown table of dataclasses of one kind: a column a field."""
     names = [field.name for field in dataclasses.fields(rows[0])]
     return "\n".join([*head(names), *(line([short(getattr(row, name)) for name in names]) for row in rows)]) + "\n"
+
+
+def write_labels(path: Path, tables: Sequence[tuple[Mapping[str, object], Sequence[Any]]]) -> None:
+    """A CSV of dataclasses of one kind, a line each, behind columns that say whose they are; what is NaN is left empty.
+
+    Raises:
+        CannotWrite: the folder is not writable or the disk is full; then nothing is half-written.
+    """
+    rows = [{**whose, **dataclasses.asdict(row)} for whose, its in tables for row in its]
+    known = [{key: value for key, value in row.items() if plain(value) is not None} for row in rows]
+    write_csv(path, list(dict.fromkeys(key for row in rows for key in row)), known)
 
 
 def write_json(path: Path, document: Any) -> None:

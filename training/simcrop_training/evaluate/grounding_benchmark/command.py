@@ -16,6 +16,7 @@ from simcrop_training.evaluate.grounding_benchmark.cases import MaskedSet, Wante
 from simcrop_training.evaluate.written import PAGE, RESULTS, write_json, write_text
 
 if TYPE_CHECKING:
+    from simcrop_training.evaluate.grounding_benchmark.between import Versus
     from simcrop_training.evaluate.grounding_benchmark.run import Work
 
 _log = logging.getLogger("simcrop_training")
@@ -62,8 +63,18 @@ class _Asking:
 
         return manifest_of(weights, data.identity(), {"split": self.split, "limit": self.limit, **more})
 
-    def _finish(self, title: str, said: str, data: MaskedSet, models: Sequence[Mapping[str, Any]]) -> None:
-        """Write both files; `models` each with weights, manifest, skipped and page."""
+    def _finish(
+        self,
+        title: str,
+        said: str,
+        data: MaskedSet,
+        models: Sequence[Mapping[str, Any]],
+        picture: str = "",
+        pairs: Sequence[Versus] = (),
+    ) -> None:
+        """Write both files; `models` each with weights, manifest, skipped and page; `picture` as Markdown."""
+        from simcrop_training.evaluate.grounding_benchmark import between
+
         lines = [
             f"# {title}",
             "",
@@ -72,13 +83,16 @@ class _Asking:
             *_paragraph(data.notice),
             said,
             "",
+            *_paragraph(picture),
         ]
         for model in models:
             lines += [f"## {model['weights']}", "", *_skipped(model["skipped"]), model["page"]]
+        lines += _paragraph(between.markdown(pairs))
         document = {
             "notice": data.notice,
             "left_out": list(data.left_out),
             "models": [{key: value for key, value in model.items() if key != "page"} for model in models],
+            "pairs": list(pairs),
         }
         write_json(self.output / RESULTS, document)
         write_text(self.output / PAGE, "\n".join(lines))
@@ -94,15 +108,18 @@ class Ground(_Asking):
 
     def run(self) -> None:
         """Encode, measure, write."""
-        from simcrop_training.evaluate.grounding_benchmark import tables
+        from simcrop_training.evaluate.grounding_benchmark import between, tables
         from simcrop_training.evaluate.grounding_benchmark.metrics import HIT_DICE, INSTANCE_DICE
+        from simcrop_training.evaluate.grounding_benchmark.pictures import Answered, draw_panels
         from simcrop_training.evaluate.grounding_benchmark.run import grounded
 
         data = self._asked()
         models = []
+        answered: list[Answered] = []
         for weights in self.weights:
             work = self._work(weights)
             asked, skipped = grounded(work, data)
+            answered.append(Answered(Path(weights).name, work, asked))
             found = tables.groups(asked)
             lowest = work.engine.colour_scale.low
             config = {"benchmark": "ground", "hit_dice": HIT_DICE, "instance_dice": INSTANCE_DICE, "drawn_from": lowest}
@@ -123,7 +140,9 @@ class Ground(_Asking):
                     "page": page,
                 }
             )
-        self._finish("Grounding", _GROUND, data, models)
+        pairs = between.every_two(dict(zip(self.weights, (one.asked for one in answered), strict=True)))
+        picture = draw_panels(answered, data, self.output)
+        self._finish("Grounding", _GROUND, data, models, picture, pairs)
 
 
 @dataclass

@@ -145,7 +145,8 @@ def as_json(found: Sequence[Group]) -> list[dict[str, object]]:
     return [asdict(group) for group in found]
 
 
-_HEADS: Mapping[str, str] = {
+# What a metric is called at the head of a table.
+HEADS: Mapping[str, str] = {
     "dice": "Global Dice",
     "hit": "HIT",
     "touch": "any overlap",
@@ -174,17 +175,18 @@ def _table(group: Group, *, intervals: bool) -> str:
         "for which nothing is drawn": group.silent,
     }
     said += "".join(f"; {count} {note}" for note, count in notes.items() if count)
-    lines = [f"### {group.name}", "", f"{said}.", "", line(["", *_HEADS.values()]), "|" + "---|" * (len(_HEADS) + 1)]
-    lines += [line([row, *(_cell(group.rows[row][key], key, intervals=intervals) for key in _HEADS)]) for row in ROWS]
+    lines = [f"### {group.name}", "", f"{said}.", "", line(["", *HEADS.values()]), "|" + "---|" * (len(HEADS) + 1)]
+    lines += [line([row, *(_cell(group.rows[row][key], key, intervals=intervals) for key in HEADS)]) for row in ROWS]
     if intervals:
         lines += ["", "Model less control, with the interval of the difference and its p:", ""]
-        lines += [line(["", *(_HEADS[key] for key in COMPARED)]), "|" + "---|" * (len(COMPARED) + 1)]
+        lines += [line(["", *(HEADS[key] for key in COMPARED)]), "|" + "---|" * (len(COMPARED) + 1)]
         for row in CONTROLS:
-            lines.append(line([row, *(_difference(group.less[row][key], key) for key in COMPARED)]))
+            lines.append(line([row, *(difference_cell(group.less[row][key], key) for key in COMPARED)]))
     return "\n".join([*lines, ""])
 
 
-def _difference(less: Difference, key: str) -> str:
+def difference_cell(less: Difference, key: str) -> str:
+    """A difference with its interval and p."""
     return "–" if math.isnan(less.by.mean) else f"{_cell(less.by, key, intervals=True, sign='+')}, p {less.p:.3f}"
 
 

@@ -1,4 +1,4 @@
-"""`simcrop-eval probe` and `simcrop-eval transfer`."""
+"""`simcrop-eval probe`, `simcrop-eval transfer` and `simcrop-eval throughput`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from simcrop_training.datasets.labelled import LabelledSet
 from simcrop_training.datasets.rad_chestct import LabelMap
 from simcrop_training.evaluate.probing.presets import CalcificationRule, Share, Task, official_settings
 from simcrop_training.evaluate.probing.tasks import TaskData, task_data
-from simcrop_training.evaluate.written import PAGE
+from simcrop_training.evaluate.written import PAGE, RESULTS, plain, write_json, write_text
 
 if TYPE_CHECKING:
     from simcrop_training.evaluate.probing.fitted import ProbeRun
@@ -142,3 +142,62 @@ class Transfer(_Probing):
         target = transfer_target(learned, data, asked, other, self.calcification, whole=self.tested == "all")
         probe_all(self._runs("ct-rate", data), target, self.output, self._cache())
         _log.info("%s\n%s", self.output / PAGE, (self.output / PAGE).read_text(encoding="utf-8"))
+
+
+@dataclass(kw_only=True)
+class Throughput:
+    """Features computed once, beside the released script's way of encoding every scan anew at each step: timed in turn.
+
+    Some steps of the second are timed and multiplied by the protocol's; the page says which figure is which.
+    """
+
+    task: Annotated[Task, tyro.conf.Positional]
+    """The labelled set."""
+    data: Annotated[Path, tyro.conf.Positional]
+    """Its folder, as downloaded; or phantoms in its form. A few scans are enough."""
+    output: Path
+    """Folder for results.json and results.md, and for the features of every round."""
+    weights: str = "starter"
+    """Name, folder or file."""
+    share: Share = 100
+    """Per cent of the training list; which of the released settings."""
+    rounds: int = 3
+    """How often both ways are timed, one after the other."""
+    steps: int = 2
+    """Of the released protocol in each round."""
+    device: DeviceName = "auto"
+    """Where the encoder runs."""
+    readers: int = 2
+    """Threads that read scans, for both."""
+
+    def run(self) -> None:
+        """Read the tables, time, multiply, write."""
+        from simcrop_core.inference.device import resolve_device
+        from simcrop_training.evaluate.manifest import manifest_of
+        from simcrop_training.evaluate.probing import throughput, throughput_page
+        from simcrop_training.evaluate.probing.clean import CleanSettings
+        from simcrop_training.evaluate.probing.fitted import ProbeRun
+
+        where, settings = TaskData(self.task, self.data, self.share), official_settings(self.task, self.share)
+        data = task_data(where)
+        run = ProbeRun(self.weights, data, CleanSettings(), 0, self.device, self.readers)
+        found = throughput.timed(run, settings, self.output / "kept", rounds=self.rounds, steps=self.steps)
+        sizes = len(data.of("train")), len(run.valid), len(data.of("test"))
+        own = throughput.whole(found, f"{where.column}, these {found.scans} scans", settings, *sizes)
+        listed = throughput.released_lists(found)
+        kind = "synthetic scans (phantoms)" if where.synthetic else "scans"
+        title = f"{where.column}, {found.scans} {kind}, weights {run.model}"
+        machine = throughput_page.machine(resolve_device(self.device))
+        document = {
+            "schema": "simcrop.probe-throughput/1",
+            "machine": machine,
+            "manifest": manifest_of(
+                self.weights, {"task": where.column, "synthetic": where.synthetic}, {"steps": self.steps}
+            ),
+            "measured": {**plain(found), "median": found.typical},
+            "multiplied": [{**plain(row), "ratio": row.ratio, "cpu_ratio": row.cpu_ratio} for row in (own, *listed)],
+        }
+        write_json(self.output / RESULTS, document)
+        text = throughput_page.page(title, machine, found, settings, own, listed)
+        write_text(self.output / PAGE, text)
+        _log.info("%s\n%s", self.output / PAGE, text)

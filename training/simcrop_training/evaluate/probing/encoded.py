@@ -25,6 +25,7 @@ from simcrop_training.datasets.labelled import LabelledScan
 from simcrop_training.datasets.study import LeftOut
 from simcrop_training.evaluate.feature_store import FeatureStore
 from simcrop_training.evaluate.features import load_scan_encoder
+from simcrop_training.evaluate.origin import origin_of
 from simcrop_training.evaluate.probing.released import released_features
 from simcrop_training.evaluate.probing.views import fixed_view
 from simcrop_training.evaluate.read_ahead import read_ahead
@@ -32,8 +33,7 @@ from simcrop_training.evaluate.scan_volumes import volume_of
 
 _log = logging.getLogger("simcrop_training")
 _SAY_EVERY = 100
-# Of both, the released script knows only the second.
-_RANDOM, _WITHOUT_POSITIONS = "random", "random_zero_pos"
+_WITHOUT_POSITIONS = "random_zero_pos"
 
 Image = NDArray[np.float32]
 
@@ -150,13 +150,7 @@ def model_name(weights: Path | str, *, released: bool) -> str:
     Raises:
         UnknownWeights: there are none of that name.
     """
-    found = resolve_weights(weights)
-    file = found.encoder or found.grounding
-    if file is None:
-        return found.name
-    metadata = read_metadata(file)
-    name = metadata.config.method if isinstance(metadata.config, EncoderConfig) else metadata.name
-    return _WITHOUT_POSITIONS if released and name == _RANDOM else name
+    return origin_of(weights, released=released).model
 
 
 def fixed_features(eye: Eye, scans: Sequence[LabelledScan]) -> dict[str, Image]:

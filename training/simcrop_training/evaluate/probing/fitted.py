@@ -16,8 +16,9 @@ from simcrop_training.datasets.study import LeftOut
 from simcrop_training.engine.errors import NothingToLearnFrom
 from simcrop_training.evaluate.features import Features, scan_features
 from simcrop_training.evaluate.manifest import weights_sha256
+from simcrop_training.evaluate.origin import Origin, origin_of
 from simcrop_training.evaluate.probing.clean import CleanSettings, fit_clean
-from simcrop_training.evaluate.probing.encoded import model_name, released_eye
+from simcrop_training.evaluate.probing.encoded import released_eye
 from simcrop_training.evaluate.probing.official import OfficialRun, fit_official, predicted
 from simcrop_training.evaluate.probing.presets import OfficialSettings
 from simcrop_training.evaluate.probing.scored import Predictions, listed, truth_of
@@ -58,7 +59,12 @@ class ProbeRun:
     @property
     def model(self) -> str:
         """The row's name in tables."""
-        return model_name(self.weights, released=self.preset == "official")
+        return self.origin.model
+
+    @property
+    def origin(self) -> Origin:
+        """Of the weights."""
+        return origin_of(self.weights, released=self.preset == "official")
 
     @property
     def valid(self) -> tuple[LabelledScan, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from simcrop_training.datasets.study import LeftOut
+from simcrop_training.evaluate.origin import Origin, row_names
 from simcrop_training.evaluate.probing.scored import Predictions, by_label
 from simcrop_training.evaluate.statistics import ROUNDS, Interval, LabelRow, bootstrap_mean, label_rows
 from simcrop_training.evaluate.summary import Entry
@@ -36,6 +37,7 @@ class Outcome:
         tested: scans.
         notes: how the probe came about.
         skipped: scans that could not be read.
+        origin: of the weights.
     """
 
     model: str
@@ -48,11 +50,20 @@ class Outcome:
     tested: int
     notes: dict[str, object]
     skipped: tuple[LeftOut, ...]
+    origin: Origin
+
+    @property
+    def row(self) -> tuple[str, str]:
+        """Model and training: what is one row of a table."""
+        return self.origin.row
 
     def entry(self, column: str, data: str) -> Entry:
         """For tables over several tasks."""
-        value = self.value
-        return Entry("linear_probe", column, self.model, self.preset, self.metric, value.mean, value.lo, value.hi, data)
+        value, origin = self.value, self.origin
+        return Entry(
+            "linear_probe", column, self.model, self.preset, self.metric, value.mean, value.lo, value.hi, data,
+            origin.recipe, origin.training, f"weights {origin.seed}, probe {self.seed}",
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; NaN becomes null."""
@@ -94,17 +105,17 @@ def measured(
 
 
 def side_by_side(outcomes: Sequence[Outcome]) -> str:
-    """A Markdown table: a row a model, a column a preset; the untrained encoder's two names share no row."""
+    """A Markdown table: a row a model and training, a column a preset; a random encoder's two names share no row."""
     presets = list(dict.fromkeys(outcome.preset for outcome in outcomes))
     metric = outcomes[0].metric
     lines = [
         f"| model | {' | '.join(f'{preset}, {metric}' for preset in presets)} |",
         "|---" * (len(presets) + 1) + "|",
     ]
-    for model in dict.fromkeys(outcome.model for outcome in outcomes):
-        own = [outcome for outcome in outcomes if outcome.model == model]
+    for row, name in row_names(outcome.origin for outcome in outcomes).items():
+        own = [outcome for outcome in outcomes if outcome.row == row]
         cells = [_cell([outcome for outcome in own if outcome.preset == preset]) for preset in presets]
-        lines.append(f"| {model} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -10,15 +10,23 @@ from pathlib import Path
 from simcrop_training.datasets.labelled import LabelledScan, LabelledSet, require_files
 from simcrop_training.evaluate import plots
 from simcrop_training.evaluate.manifest import manifest_of
+from simcrop_training.evaluate.origin import row_names, run_names
+from simcrop_training.evaluate.paired import Answered, Pair, every_pair, pairs_table
 from simcrop_training.evaluate.probing.encoded import suits_released
 from simcrop_training.evaluate.probing.fitted import ProbeRun, fitted
 from simcrop_training.evaluate.probing.outcome import Outcome, left_out, measured, side_by_side
 from simcrop_training.evaluate.probing.presets import OfficialSettings
 from simcrop_training.evaluate.probing.protocols import PROTOCOLS, settings_line
-from simcrop_training.evaluate.probing.scored import Predictions, listed, predicted_once, require_protocol
+from simcrop_training.evaluate.probing.scored import (
+    Predictions,
+    listed,
+    on_common_scans,
+    predicted_once,
+    require_protocol,
+)
 from simcrop_training.evaluate.statistics import ROUNDS
 from simcrop_training.evaluate.summary import ENTRIES, as_json, summarised
-from simcrop_training.evaluate.written import PAGE, RESULTS, fields_table, write_json, write_text
+from simcrop_training.evaluate.written import LABELS, PAGE, RESULTS, fields_table, write_json, write_labels, write_text
 
 _log = logging.getLogger("simcrop_training")
 
@@ -66,15 +74,19 @@ class Results:
         outcomes: figures.
         manifests: what each was made from.
         remarks: of single probes.
+        answers: to the test scans, of each.
+        pairs: of models, by preset.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
     manifests: list[dict[str, object]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    answers: list[Predictions] = field(default_factory=list)
+    pairs: dict[str, list[Pair]] = field(default_factory=dict)
 
 
 def probe_all(runs: Sequence[ProbeRun], target: Target, output: Path, cache: Path, *, rounds: int = ROUNDS) -> Results:
-    """Fit and ask every probe, and write `results.json`, the page and the pictures after each.
+    """Fit and ask every probe, and write `results.json` and the page after each, the pictures in the end.
 
     Args:
         runs: probes.
@@ -96,6 +108,10 @@ def probe_all(runs: Sequence[ProbeRun], target: Target, output: Path, cache: Pat
         _write(results, runs, target, output)
         value = outcome.value
         _log.info("%s, %s, seed %d: %s %.4f", run.model, run.preset, run.seed, outcome.metric, value.mean)
+    results.pairs = _paired(results, target, rounds)
+    if any(results.pairs.values()):
+        _write(results, runs, target, output)
+    _draw(results, target, output)
     return results
 
 
@@ -127,11 +143,24 @@ def _asked(run: ProbeRun, target: Target, output: Path, cache: Path, rounds: int
         answers, target.labels, classes=target.data.classes, thresholds=thresholds, rounds=rounds
     )
     results.manifests.append(manifest_of(run.weights, _data(target), protocol))
+    results.answers.append(answers)
     skipped = {**probe.skipped, **{note.name: note for note in answers.skipped}}
     return Outcome(
         run.model, run.preset, run.seed, metric, value, counted, rows, len(answers.names), probe.notes,
-        tuple(skipped.values()),
+        tuple(skipped.values()), run.origin,
     )  # fmt: skip
+
+
+def _paired(results: Results, target: Target, rounds: int) -> dict[str, list[Pair]]:
+    """Every two models of a preset, each by its first seed."""
+    names = row_names(outcome.origin for outcome in results.outcomes)
+    seen: dict[str, dict[tuple[str, str], Answered]] = {}
+    for outcome, answers in zip(results.outcomes, results.answers, strict=True):
+        seen.setdefault(outcome.preset, {}).setdefault(outcome.row, Answered(names[outcome.row], answers))
+    return {
+        preset: every_pair(list(its.values()), len(target.labels), classes=target.data.classes, rounds=rounds)
+        for preset, its in seen.items()
+    }
 
 
 def _data(target: Target) -> dict[str, object]:
@@ -151,21 +180,32 @@ def _write(results: Results, runs: Sequence[ProbeRun], target: Target, output: P
             {**outcome.to_json(), "manifest": manifest}
             for outcome, manifest in zip(results.outcomes, results.manifests, strict=True)
         ],
+        "pairs": results.pairs,
         ENTRIES: as_json(entries),
     }
     page = [f"# {target.title}", "", f"{target.words}.", "", side_by_side(results.outcomes)]
-    page += ["In brackets 95 % intervals by patients; ± is over seeds.", ""]
+    page += ["In brackets 95 % intervals by patients; ± is over seeds of one recipe.", ""]
+    metric = results.outcomes[0].metric
+    for preset in dict.fromkeys(outcome.preset for outcome in results.outcomes):
+        page += [f"![Areas by label, {preset}](labels-{preset}.png)", "", f"![ROC, {preset}](roc-{preset}.png)", ""]
+    for preset, pairs in results.pairs.items():
+        page += [f"Models in pairs, {preset}, seed {runs[0].seed}:", "", *pairs_table(pairs, metric)] if pairs else []
     page += _protocols(runs, target)
     page += ["## Data", "", f"- Left out by the tables: {left_out(target.data.left_out)}."]
     skipped = {note.name: note for outcome in results.outcomes for note in outcome.skipped}
     page += [f"- Could not be read: {left_out(list(skipped.values()))}.", *(f"- {remark}" for remark in remarks), ""]
-    for outcome in results.outcomes:
-        page += [f"## {outcome.model}, {outcome.preset}, seed {outcome.seed}", "", _notes(outcome), ""]
+    called = run_names([outcome.origin for outcome in results.outcomes])
+    for name, outcome in zip(called, results.outcomes, strict=True):
+        page += [f"## {name}, {outcome.preset}, seed {outcome.seed}", "", _notes(outcome), ""]
         page.append(fields_table(outcome.rows))
     page += ["# Beside what papers print", "", *(table.markdown() for table in summarised(entries))]
     write_json(output / RESULTS, document)
+    whose = [
+        {"model": name, "preset": outcome.preset, "seed": outcome.seed}
+        for name, outcome in zip(called, results.outcomes, strict=True)
+    ]
+    write_labels(output / LABELS, [(who, its.rows) for who, its in zip(whose, results.outcomes, strict=True)])
     write_text(output / PAGE, "\n".join(page))
-    _draw(results, target, output)
 
 
 def _protocols(runs: Sequence[ProbeRun], target: Target) -> list[str]:
@@ -196,10 +236,15 @@ def _notes(outcome: Outcome) -> str:
 
 
 def _draw(results: Results, target: Target, output: Path) -> None:
-    """Of every preset the first seed's areas by label, a bar a model."""
+    """Of every preset the first seed's areas by label, a bar a model, and its ROC curves, a line a model."""
+    answered = list(zip(results.outcomes, results.answers, strict=True))
+    names = row_names(outcome.origin for outcome in results.outcomes)
     for preset in dict.fromkeys(outcome.preset for outcome in results.outcomes):
         own = [outcome for outcome in reversed(results.outcomes) if outcome.preset == preset]
-        rows = {outcome.model: outcome.rows for outcome in own}
+        rows = {names[outcome.row]: outcome.rows for outcome in own}
         title = f"{target.title}, {preset}" + (", synthetic data" if target.synthetic else "")
         rows = {model: rows[model] for model in reversed(rows)}
         plots.save(plots.label_bars(rows, title=title), output / f"labels-{preset}.png")
+        answers = {names[outcome.row]: its for outcome, its in reversed(answered) if outcome.preset == preset}
+        scores, truth_BL = on_common_scans({model: answers[model] for model in rows}, len(target.labels))
+        plots.save(plots.roc_curves(scores, truth_BL, target.labels, title=title), output / f"roc-{preset}.png")

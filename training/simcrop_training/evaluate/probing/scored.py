@@ -71,6 +71,27 @@ def score(probabilities_BL: Floats, truth_BL: Ints, *, classes: bool) -> float:
     return float(np.mean(measured)) if measured else float("nan")
 
 
+def on_common_scans(answers: Mapping[str, Predictions], labels: int) -> tuple[dict[str, Floats], Ints]:
+    """(B, L) probabilities of each model about the scans that all of them were asked about, and (B, L) their truth.
+
+    Args:
+        answers: by model; at least one.
+        labels: how many, or how many classes, each of which is set against all others.
+    """
+    first = next(iter(answers.values()))
+    everywhere = set.intersection(*(set(its.names) for its in answers.values()))
+    names = [name for name in first.names if name in everywhere]
+
+    def rows(its: Predictions) -> list[int]:
+        places = {name: place for place, name in enumerate(its.names)}
+        return [places[name] for name in names]
+
+    truth_BL = first.truth_BL[rows(first)]
+    if truth_BL.shape[1] != labels:
+        truth_BL = by_label(truth_BL, labels)
+    return {model: its.probabilities_BL[rows(its)] for model, its in answers.items()}, truth_BL
+
+
 def listed(scans: Sequence[LabelledScan]) -> str:
     """How many scans, and a hash of their names and labels in order: what says in a protocol which they were."""
     digest = hashlib.sha256(json.dumps([(scan.name, scan.patient, scan.labels) for scan in scans]).encode())

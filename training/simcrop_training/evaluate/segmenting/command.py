@@ -129,6 +129,7 @@ class Segment:
     def run(self) -> None:
         """Score, measure, write."""
         from simcrop_training.evaluate.manifest import manifest_of
+        from simcrop_training.evaluate.origin import segmentation_origin
         from simcrop_training.evaluate.segmenting import table
         from simcrop_training.evaluate.segmenting.datalist import read_scans, splits_of
         from simcrop_training.evaluate.segmenting.presets import protocol_of
@@ -137,15 +138,15 @@ class Segment:
 
         data, synthetic = read_scans(self.scans, self.task, self.data)
         parts, entries = [], []
-        name = Path(self.weights).name
+        origin = segmentation_origin(self.weights)
         for preset in self.presets:
             splits = splits_of(data, preset, percent=self.percent, seed=self.seed, synthetic=synthetic)
             protocol = protocol_of(preset, self.task, self.percent)
             scored = score(self.weights, splits, protocol, self.output, device=self.device, surfaces=self.surfaces)
             figures = table.figures_of(scored)
             parts.append((protocol, splits, scored, figures))
-            entries.append(table.entry_of(figures, splits, protocol, model=name, column=self._column(splits.name)))
-        text = table.page(name, parts)
+            entries.append(table.entry_of(figures, splits, protocol, origin=origin, column=self._column(splits.name)))
+        text = table.page(Path(self.weights).name, parts)
         config = {"seed": self.seed, "presets": {p.name: p.to_dict() for p, *_ in parts}}
         described: dict[str, object] = {p.name: splits.described() for p, splits, *_ in parts}
         write_json(

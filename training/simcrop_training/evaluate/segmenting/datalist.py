@@ -12,6 +12,7 @@ from typing import Any
 
 from simcrop_core.errors import UnknownDataSet
 from simcrop_core.phantom.layouts.settings import SETTINGS_FILE
+from simcrop_training.datasets import btcv, luna16
 from simcrop_training.datasets.btcv import read_btcv, read_decathlon
 from simcrop_training.datasets.labelled import LabelledScan, LabelledSet
 from simcrop_training.datasets.lists import Percent, share_by_seed, split_by_seed
@@ -20,6 +21,7 @@ from simcrop_training.datasets.study import LeftOut
 from simcrop_training.evaluate.segmenting.presets import PresetName, TaskName
 
 HELD_OUT = 0.2
+_TERMS: Mapping[TaskName, str] = {"luna16": luna16.TERMS, "btcv": btcv.TERMS}
 _LUNG_NAMES = ("background", "left lung", "right lung", "trachea")
 
 
@@ -36,6 +38,7 @@ class Splits:
         left_out: scans that are not used.
         remarks: what a reader of the figures has to know.
         synthetic: whether the scans are phantoms.
+        terms: of the scans; empty where nobody says.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Splits:
     left_out: tuple[LeftOut, ...] = ()
     remarks: tuple[str, ...] = ()
     synthetic: bool = False
+    terms: str = ""
 
     def described(self) -> dict[str, object]:
         """For a manifest: counts, and a hash of the names by split and label."""
@@ -139,7 +143,9 @@ def _as_listed(data: LabelledSet, shared: Sequence[LabelledScan], synthetic: boo
             f"{len(both)} of {len(valid)} validation scans are test scans: the checkpoint is chosen by what it is "
             "tested on, as in the released lists."
         )
-    return Splits(data.name, data.labels, data.of("train"), valid, test, data.left_out, tuple(remarks), synthetic)
+    return Splits(
+        data.name, data.labels, data.of("train"), valid, test, data.left_out, tuple(remarks), synthetic, data.terms
+    )
 
 
 def _without_leaks(data: LabelledSet, remarks: tuple[str, ...], synthetic: bool) -> Splits:
@@ -154,7 +160,8 @@ def _without_leaks(data: LabelledSet, remarks: tuple[str, ...], synthetic: bool)
         for scan in (*data.of("train"), *data.of("valid"))
         if scan.name not in stay
     )
-    return Splits(data.name, data.labels, kept, valid, data.of("test"), (*data.left_out, *leaks), remarks, synthetic)
+    left_out = (*data.left_out, *leaks)
+    return Splits(data.name, data.labels, kept, valid, data.of("test"), left_out, remarks, synthetic, data.terms)
 
 
 def _read_json(path: Path, task: TaskName | None, data: Path | None) -> LabelledSet:
@@ -171,7 +178,7 @@ def _read_json(path: Path, task: TaskName | None, data: Path | None) -> Labelled
         )
         for scan in read.scans
     )
-    return dataclasses.replace(read, scans=scans)
+    return dataclasses.replace(read, scans=scans, terms=_TERMS[task] if task else read.terms)
 
 
 def _labels_in(path: Path) -> Mapping[str, str]:

@@ -30,7 +30,7 @@ from simcrop_training.evaluate.segmenting.network import Encoder, build
 from simcrop_training.evaluate.segmenting.objective import Best, Crops, FineTuning
 from simcrop_training.evaluate.segmenting.prepared import Prepared, prepare
 from simcrop_training.evaluate.segmenting.presets import Protocol, changed, schedule_of
-from simcrop_training.provenance import Start
+from simcrop_training.provenance import training_of
 
 _log = logging.getLogger("simcrop_training")
 BEST_FILE, SPLITS_FILE, RUN_FILE = "best.safetensors", "splits.json", "finetune.json"
@@ -116,7 +116,7 @@ def finetune(
             return FineTuned(None, outcome, left_out)
         tensors = objective.best.tensors() or dict(objective.module.state_dict())
     file = output / SEGMENTATION_FILE
-    said = _provenance(splits, protocol, encoder.start, outcome, objective.best.dice, seed)
+    said = _provenance(splits, protocol, encoder, outcome, objective.best.dice, identity)
     export(file, model.config, tensors, said, name=output.resolve().name, task=task)
     _write_run(output, identity, outcome, objective.best.dice, left_out, splits)
     return FineTuned(file, outcome, left_out)
@@ -180,10 +180,10 @@ def _names(splits: Splits) -> dict[str, Any]:
 
 
 def _provenance(
-    splits: Splits, protocol: Protocol, start: Start | None, outcome: Outcome, best: float, seed: int
+    splits: Splits, protocol: Protocol, encoder: Encoder, outcome: Outcome, best: float, identity: dict[str, Any]
 ) -> Provenance:
     """Weights inherit the terms of the scans and of the encoder."""
-    own = _LICENCE if splits.synthetic else f"the terms of {splits.name}"
+    start, own = encoder.start, _LICENCE if splits.synthetic else splits.terms or _unknown(splits)
     before = start.provenance if start else Provenance(_LICENCE, "", synthetic=True)
     licences = [terms for terms in dict.fromkeys([own, before.licence]) if terms != _LICENCE] or [_LICENCE]
     kind = "synthetic scans" if splits.synthetic else "scans"
@@ -196,13 +196,19 @@ def _provenance(
         synthetic=splits.synthetic and before.synthetic,
         data=f"{splits.name}: {len(splits.train)} scans",
         recipe=f"finetune {protocol.name}",
-        seed=seed,
+        seed=identity["seed"],
         steps=outcome.step,
         wall_time_s=round(outcome.seconds, 1),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         metrics={**{name: round(value, 4) for name, value in outcome.metrics.items()}, "best": round(best, 4)},
         notes=(f"The image encoder began as that of {start.file}, sha256 {start.sha256}.",) if start else (),
+        method=start.method if start else encoder.name,
+        training=training_of({**identity, "encoder": ""}, outcome.step, start.training if start else encoder.name),
     )
+
+
+def _unknown(splits: Splits) -> str:
+    return f"not stated by the list of {splits.name}: ask who gave the scans"
 
 
 def _write_run(

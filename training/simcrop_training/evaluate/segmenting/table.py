@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simcrop_training.evaluate.origin import Origin
 from simcrop_training.evaluate.segmenting.datalist import Splits
 from simcrop_training.evaluate.segmenting.metrics import TOLERANCE_MM, ClassScore, mean_dice
 from simcrop_training.evaluate.segmenting.presets import Protocol
@@ -103,13 +104,14 @@ def figures_of(scored: Scored, *, rounds: int = 1000, seed: int = 0) -> Figures:
     )
 
 
-def entry_of(figures: Figures, splits: Splits, protocol: Protocol, *, model: str, column: str) -> Entry:
+def entry_of(figures: Figures, splits: Splits, protocol: Protocol, *, origin: Origin, column: str) -> Entry:
     """The figure that papers print: Dice without the background."""
     kind = "synthetic scans" if splits.synthetic else "scans"
     return Entry(
-        benchmark="segmentation", column=column, model=model, protocol=protocol.name, metric="Dice",
+        benchmark="segmentation", column=column, model=origin.model, protocol=protocol.name, metric="Dice",
         value=figures.dice.mean, lo95=figures.dice.lo, hi95=figures.dice.hi,
-        data=f"{figures.scans} {kind} of {splits.name}",
+        data=f"{figures.scans} {kind} of {splits.name}", recipe=origin.recipe, training=origin.training,
+        seeds=f"weights {origin.seed}",
     )  # fmt: skip
 
 

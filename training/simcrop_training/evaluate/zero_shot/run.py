@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -18,15 +18,27 @@ from simcrop_training.datasets.labelled import UNKNOWN, LabelledScan, LabelledSe
 from simcrop_training.datasets.study import LeftOut
 from simcrop_training.evaluate import plots
 from simcrop_training.evaluate.manifest import manifest_of
-from simcrop_training.evaluate.probing.encoded import model_name
+from simcrop_training.evaluate.origin import Origin, origin_of, run_names
+from simcrop_training.evaluate.paired import Answered, Pair, every_pair, pairs_table
 from simcrop_training.evaluate.probing.outcome import left_out
 from simcrop_training.evaluate.probing.presets import CalcificationRule
-from simcrop_training.evaluate.probing.scored import listed, truth_of
+from simcrop_training.evaluate.probing.scored import Predictions, listed, on_common_scans, truth_of
 from simcrop_training.evaluate.probing.tasks import TaskData
 from simcrop_training.evaluate.probing.transfer import transferred
 from simcrop_training.evaluate.statistics import Labels, corner, label_rows
 from simcrop_training.evaluate.summary import ENTRIES, Entry, as_json, summarised
-from simcrop_training.evaluate.written import PAGE, RESULTS, fields_table, head, line, short, write_json, write_text
+from simcrop_training.evaluate.written import (
+    LABELS,
+    PAGE,
+    RESULTS,
+    fields_table,
+    head,
+    line,
+    short,
+    write_json,
+    write_labels,
+    write_text,
+)
 from simcrop_training.evaluate.zero_shot.prompts import PromptSetName
 from simcrop_training.evaluate.zero_shot.scans import Answers, ScanAsker, ask_scans
 
@@ -73,7 +85,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One row's figures: with thresholds chosen on the test scans, and with those of other scans, if asked for."""
+    """One row's figures: with thresholds chosen on the test scans, and with those of other scans, if asked for.
+
+    `answers` are what they are made of, scan by scan.
+    """
 
     model: str
     prompts: PromptSetName
@@ -83,10 +98,12 @@ class Outcome:
     skipped: tuple[LeftOut, ...]
     remark: str
     manifest: dict[str, object]
+    origin: Origin
+    answers: Predictions
 
 
 def zero_shot(asked: Sequence[Asked], request: Request, output: Path) -> list[Outcome]:
-    """Ask, measure and write `results.json`, the page and the picture after every row.
+    """Ask, measure and write `results.json` and the page after every row, the pictures in the end.
 
     Raises:
         UnreadableFile: files are missing; the first ten are named, and nothing was asked.
@@ -104,6 +121,9 @@ def zero_shot(asked: Sequence[Asked], request: Request, output: Path) -> list[Ou
         _write(outcomes, request, output)
         macro = outcomes[-1].published_way.macro
         _log.info("%s, %s: AUROC %.4f", outcomes[-1].model, asker.prompts, macro.mean)
+    if len(outcomes) > 1:
+        _write(outcomes, request, output, _paired(outcomes, request))
+    _draw(outcomes, request, output)
     return outcomes
 
 
@@ -127,11 +147,12 @@ def _outcome(row: Asked, asker: ScanAsker, request: Request) -> Outcome:
     labels = request.data.labels
     thresholds = _thresholds(asker, request)
     honest = label_rows(labels, found_BL, truth_BL, patients, thresholds=thresholds) if thresholds else None
-    model = model_name(row.weights, released=False)
+    origin = origin_of(row.weights)
     config = {"benchmark": "zero-shot", "prompts": asker.prompts, **_settings(request)}
     return Outcome(
-        model, asker.prompts, label_rows(labels, found_BL, truth_BL, patients), honest, len(answers.scans),
-        answers.skipped, remark, manifest_of(row.weights, {"test": listed(request.data.of("test"))}, config),
+        origin.model, asker.prompts, label_rows(labels, found_BL, truth_BL, patients), honest, len(answers.scans),
+        answers.skipped, remark, manifest_of(row.weights, {"test": listed(request.data.of("test"))}, config), origin,
+        Predictions(tuple(scan.name for scan in answers.scans), tuple(patients), found_BL.astype(np.float64), truth_BL),
     )  # fmt: skip
 
 
@@ -177,60 +198,92 @@ def _settings(request: Request) -> dict[str, object]:
 
 
 def _entry(outcome: Outcome, request: Request) -> Entry:
-    macro = outcome.published_way.macro
+    macro, origin = outcome.published_way.macro, outcome.origin
     words = f"{outcome.tested} {'synthetic ' if request.where.synthetic else ''}{request.where.task} scans"
     name = f"{outcome.model}, prompts {outcome.prompts}"
-    return Entry("zero_shot", request.where.task, name, request.unit, "AUROC", macro.mean, macro.lo, macro.hi, words)
+    return Entry(
+        "zero_shot", request.where.task, name, request.unit, "AUROC", macro.mean, macro.lo, macro.hi, words,
+        origin.recipe, origin.training, f"weights {origin.seed}",
+    )  # fmt: skip
 
 
-def _write(outcomes: Sequence[Outcome], request: Request, output: Path) -> None:
+def _called(outcomes: Sequence[Outcome]) -> list[str]:
+    """What each row's weights are called."""
+    return run_names([outcome.origin for outcome in outcomes])
+
+
+def _paired(outcomes: Sequence[Outcome], request: Request) -> list[Pair]:
+    called = [f"{name}, {outcome.prompts}" for name, outcome in zip(_called(outcomes), outcomes, strict=True)]
+    answered = [Answered(name, outcome.answers) for name, outcome in zip(called, outcomes, strict=True)]
+    return every_pair(answered, len(request.data.labels))
+
+
+def _write(outcomes: Sequence[Outcome], request: Request, output: Path, pairs: Sequence[Pair] = ()) -> None:
     entries = [_entry(outcome, request) for outcome in outcomes]
     document = {
         "title": _title(request),
         "remarks": list(request.data.remarks),
-        "outcomes": list(outcomes),
+        "outcomes": [_told(outcome) for outcome in outcomes],
+        "pairs": list(pairs),
         ENTRIES: as_json(entries),
     }
     write_json(output / RESULTS, document)
-    write_text(output / PAGE, _page(outcomes, request, entries))
-    rows = {f"{outcome.model}, {outcome.prompts}": outcome.published_way.rows for outcome in outcomes}
+    write_text(output / PAGE, _page(outcomes, request, entries, pairs))
+    whose = [{"model": name, "prompts": its.prompts} for name, its in zip(_called(outcomes), outcomes, strict=True)]
+    write_labels(output / LABELS, [(who, o.published_way.rows) for who, o in zip(whose, outcomes, strict=True)])
+
+
+def _draw(outcomes: Sequence[Outcome], request: Request, output: Path) -> None:
+    """Areas by label, a bar a row, and ROC curves, a line a row."""
+    called = [f"{name}, {outcome.prompts}" for name, outcome in zip(_called(outcomes), outcomes, strict=True)]
+    rows = {name: outcome.published_way.rows for name, outcome in zip(called, outcomes, strict=True)}
     plots.save(plots.label_bars(rows, title=_title(request)), output / "labels.png")
+    answers = {name: outcome.answers for name, outcome in zip(called, outcomes, strict=True)}
+    scores, truth_BL = on_common_scans(answers, len(request.data.labels))
+    plots.save(plots.roc_curves(scores, truth_BL, request.data.labels, title=_title(request)), output / "roc.png")
+
+
+def _told(outcome: Outcome) -> dict[str, object]:
+    """What results.json says of a row; its answers are in the cache."""
+    return {part.name: getattr(outcome, part.name) for part in fields(outcome) if part.name != "answers"}
 
 
 def _title(request: Request) -> str:
     return f"Zero-shot, {request.where.task}" + (", synthetic data" if request.where.synthetic else "")
 
 
-def _page(outcomes: Sequence[Outcome], request: Request, entries: Sequence[Entry]) -> str:
+def _page(outcomes: Sequence[Outcome], request: Request, entries: Sequence[Entry], pairs: Sequence[Pair]) -> str:
     lines = [
         f"# {_title(request)}", "",
         f"{outcomes[0].tested} test scans of {request.data.name}, by {request.unit}. A finding's probability is a "
         "softmax over its prompt and its denial; no label trained anything.", "",
         *head(_HEAD),
     ]  # fmt: skip
-    for outcome in outcomes:
+    for name, outcome in zip(_called(outcomes), outcomes, strict=True):
         ways = [("the test scans (published way, flatters)", outcome.published_way)]
         ways += [(f"{request.thresholds_from} training scans", outcome.honest)] if outcome.honest else []
         for words, labels in ways:
-            lines.append(_row(outcome, words, labels))
+            lines.append(_row(name, outcome.prompts, words, labels))
     lines += ["", "In brackets 95 % intervals by patients.", ""]
+    lines += ["Models in pairs:", "", *pairs_table(pairs, "AUROC")] if pairs else []
+    lines += ["![Areas by label](labels.png)", "", "![ROC curves](roc.png)", ""]
     lines += [
         f"- {remark}" for remark in dict.fromkeys([*request.data.remarks, *(o.remark for o in outcomes)]) if remark
     ]
     skipped = {note.name: note for outcome in outcomes for note in outcome.skipped}
     lines += [f"- Left out by the tables: {left_out(request.data.left_out)}."]
     lines += [f"- Could not be read: {left_out(list(skipped.values()))}.", ""]
-    for outcome in outcomes:
-        lines += [f"## {outcome.model}, {outcome.prompts}", "", fields_table(outcome.published_way.rows), ""]
+    for name, outcome in zip(_called(outcomes), outcomes, strict=True):
+        lines += [f"## {name}, {outcome.prompts}", "", fields_table(outcome.published_way.rows), ""]
     lines += ["# Beside what papers print", "", *(table.markdown() for table in summarised(entries))]
     return "\n".join(lines) + "\n"
 
 
-def _row(outcome: Outcome, thresholds: str, labels: Labels) -> str:
+def _row(name: str, prompts: str, thresholds: str, labels: Labels) -> str:
     macro = labels.macro
     means = [_mean([getattr(row, name) for row in labels.rows]) for name in _FIGURES]
     area = f"{macro.mean:.3f} ({macro.lo:.3f}–{macro.hi:.3f})"
-    cells = [outcome.model, outcome.prompts, thresholds, f"{labels.counted} of {len(labels.rows)}", area]
+    cells = [name, prompts, thresholds, f"{labels.counted} of {len(labels.rows)}", area]
     return line([*cells, *means])
 
 
