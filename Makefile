@@ -26,7 +26,8 @@ type: $(READY)
 	$(BIN)/mypy
 	$(BIN)/mypy --platform win32
 	$(BIN)/mypy --platform darwin
-	MYPYPATH=SimCroPSlicer:training $(BIN)/mypy SimCroPSlicer/SimCroPSlicer.py SimCroPSlicer/SimCroPSlicerLib/*.py
+	MYPYPATH=SimCroPSlicer:training $(BIN)/mypy SimCroPSlicer/SimCroPSlicer.py SimCroPSlicer/SimCroPSlicerLib/*.py \
+		SimCroPSlicer/SimCroPViewer/*.py
 
 bench: $(READY)
 	$(BIN)/simcrop bench

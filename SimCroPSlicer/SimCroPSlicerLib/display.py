@@ -27,6 +27,7 @@ class Options:
     threshold: float = -1.0
     outline_only: bool = False
     peak_box: bool = True
+    ramp: str = palette.FIRST_RAMP
 
 
 def is_drawn(result: dict[str, Any]) -> bool:
@@ -189,7 +190,7 @@ class HeatmapDisplay:
         result = provenance.structured(self.current, "result") or {}
         drawn = is_drawn(result)
         threshold = max(self._scale()[0], self.options.threshold)
-        scene.display_on_scale(self.current, self._scale(), threshold=threshold)
+        scene.display_on_scale(self.current, self._scale(), threshold=threshold, ramp=self.options.ramp)
         self._remove(self._outline)
         self._outline = None
         if drawn and self.options.outline_only:

@@ -246,6 +246,11 @@ class EngineLogic:
         names = {int(value): name for value, name in document["labels"].items()}
         return Segmented(labels, names, document["volume_ml"], document["weights"])
 
+    def exported(self, volume: Any, *, report: str) -> Work:
+        """Everything that `simcrop ground` writes about a report: the bytes of a zip."""
+        answer = yield from self._asked(volume, lambda session: wire.export(session, report=report))
+        return answer.arrays["zip"].tobytes()
+
     @property
     def holds_gone(self) -> bool:
         """Whether the engine may hold a volume that has left its scene."""

@@ -19,6 +19,29 @@ HEAT: tuple[Colour, ...] = (
     (0.989, 0.810, 0.145),
     (0.940, 0.975, 0.131),
 )
+VIRIDIS: tuple[Colour, ...] = (
+    (0.207, 0.372, 0.553),
+    (0.164, 0.471, 0.558),
+    (0.128, 0.567, 0.551),
+    (0.135, 0.659, 0.518),
+    (0.267, 0.749, 0.441),
+    (0.478, 0.821, 0.318),
+    (0.741, 0.873, 0.150),
+    (0.993, 0.906, 0.144),
+)
+CIVIDIS: tuple[Colour, ...] = (
+    (0.264, 0.308, 0.423),
+    (0.363, 0.381, 0.432),
+    (0.455, 0.457, 0.459),
+    (0.555, 0.538, 0.471),
+    (0.660, 0.620, 0.452),
+    (0.773, 0.710, 0.406),
+    (0.888, 0.804, 0.329),
+    (0.996, 0.909, 0.218),
+)
+# What a heatmap may be drawn in; the scale stays the weights' own in each.
+RAMPS: dict[str, tuple[Colour, ...]] = {"plasma": HEAT, "viridis": VIRIDIS, "cividis": CIVIDIS}
+FIRST_RAMP = "plasma"
 PROVISIONAL: tuple[Colour, ...] = ((0.45, 0.45, 0.45), (0.85, 0.85, 0.85))
 # Okabe and Ito's colours, without black.
 SENTENCES: tuple[Colour, ...] = (
@@ -38,21 +61,22 @@ def sentence_colour(index: int) -> Colour:
     return SENTENCES[index % len(SENTENCES)]
 
 
-def heat_colours(scene: Any, low: float, high: float, *, provisional: bool = False) -> Any:
+def heat_colours(scene: Any, low: float, high: float, *, provisional: bool = False, ramp: str = FIRST_RAMP) -> Any:
     """The colour node for heatmaps of one scale: `low` has the faintest colour, `high` the strongest.
 
     One node a scale: heatmaps of the same weights share it, in this scene and when it is loaded again.
     """
-    name = PROVISIONAL_NODE if provisional else HEAT_NODE
+    name = HEAT_NODE if ramp == FIRST_RAMP else f"{HEAT_NODE} ({ramp})"
+    name = PROVISIONAL_NODE if provisional else name
     nodes = scene.GetNodesByClassByName("vtkMRMLProceduralColorNode", name)
     for i in range(nodes.GetNumberOfItems()):
         node = nodes.GetItemAsObject(i)
         if node.GetColorTransferFunction().GetRange() == (low, high):
             return node
     function = vtk.vtkColorTransferFunction()
-    ramp = PROVISIONAL if provisional else HEAT
-    for i, colour in enumerate(ramp):
-        function.AddRGBPoint(low + (high - low) * i / (len(ramp) - 1), *colour)
+    colours = PROVISIONAL if provisional else RAMPS[ramp]
+    for i, colour in enumerate(colours):
+        function.AddRGBPoint(low + (high - low) * i / (len(colours) - 1), *colour)
     node = scene.AddNewNodeByClass("vtkMRMLProceduralColorNode", name)
     node.SetAndObserveColorTransferFunction(function)
     node.SetHideFromEditors(True)

@@ -77,7 +77,12 @@ def set_scores(node: Any, scores: NDArray[np.float32], affine: Affine) -> None:
 
 
 def display_on_scale(
-    node: Any, scale: tuple[float, float], *, threshold: float | None = None, provisional: bool = False
+    node: Any,
+    scale: tuple[float, float],
+    *,
+    threshold: float | None = None,
+    provisional: bool = False,
+    ramp: str = palette.FIRST_RAMP,
 ) -> None:
     """Draw a heatmap on the fixed scale of its weights, never on its own range.
 
@@ -86,10 +91,12 @@ def display_on_scale(
         scale: (low, high) of the weights.
         threshold: hide what is below, where that is higher than the scale's own lower end.
         provisional: in grey.
+        ramp: of `palette.RAMPS`.
     """
     low, high = scale
     display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(palette.heat_colours(node.GetScene(), low, high, provisional=provisional).GetID())
+    colours = palette.heat_colours(node.GetScene(), low, high, provisional=provisional, ramp=ramp)
+    display.SetAndObserveColorNodeID(colours.GetID())
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(low, high)
     display.SetInterpolate(True)

@@ -9,9 +9,13 @@ import slicer
 
 from SimCroPSlicerLib.geometry import Point
 
-WindowName = Literal["lung", "mediastinum"]
+WindowName = Literal["lung", "mediastinum", "bone"]
 # Window and level in HU, as radiologists use them for the chest.
-WINDOWS: dict[WindowName, tuple[float, float]] = {"lung": (1500.0, -600.0), "mediastinum": (400.0, 40.0)}
+WINDOWS: dict[WindowName, tuple[float, float]] = {
+    "lung": (1500.0, -600.0),
+    "mediastinum": (400.0, 40.0),
+    "bone": (2000.0, 300.0),
+}
 
 
 def composites(scene: Any) -> list[Any]:
@@ -37,10 +41,16 @@ def crosshair_point(scene: Any) -> Point | None:
     return float(r), float(a), float(s)
 
 
-def jump_to(scene: Any, world_ras_mm: Point) -> None:
-    """Bring every slice view, and the crosshair of slices and 3D, to a point of the world."""
-    centred = slicer.vtkMRMLSliceNode.CenteredJumpSlice
-    slicer.vtkMRMLSliceNode.JumpAllSlices(scene, *world_ras_mm, centred)
+def jump_to(scene: Any, world_ras_mm: Point, *, centred: bool = True) -> None:
+    """Bring every slice view, and the crosshair of slices and 3D, to a point of the world.
+
+    Args:
+        scene: whose views.
+        world_ras_mm: the point.
+        centred: put it in the middle of every view; else each only shows the slice that holds it.
+    """
+    node = slicer.vtkMRMLSliceNode
+    node.JumpAllSlices(scene, *world_ras_mm, node.CenteredJumpSlice if centred else node.OffsetJumpSlice)
     crosshair = crosshair_of(scene)
     if crosshair is not None:
         crosshair.SetCrosshairMode(slicer.vtkMRMLCrosshairNode.ShowBasic)

@@ -22,6 +22,7 @@ from simcrop_core.cli.info import Info
 from simcrop_core.cli.phantom import Phantom
 from simcrop_core.cli.segment import Segment
 from simcrop_core.cli.serve import Serve
+from simcrop_core.cli.view import View
 from simcrop_core.cli.weights import WeightsImport, WeightsList, WeightsVerify
 
 DESCRIPTION = f"""simcrop {__version__}: where in a chest CT is this sentence of its report?
@@ -54,6 +55,7 @@ Command = (
     | Annotated[Demo, subcommand("demo")]
     | Annotated[Phantom, subcommand("phantom")]
     | Annotated[Serve, subcommand("serve")]
+    | Annotated[View, subcommand("view")]
 )
 
 
@@ -65,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(encoding="utf-8", errors="replace")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    command: Ground | Findings | Segment | Info | Weights | Bench | Demo | Phantom | Serve = tyro.cli(
+    command: Ground | Findings | Segment | Info | Weights | Bench | Demo | Phantom | Serve | View = tyro.cli(
         Command,
         prog="simcrop",
         description=DESCRIPTION,

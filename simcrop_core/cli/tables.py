@@ -11,6 +11,7 @@ from simcrop_core.cli.console import out
 from simcrop_core.demo.result import DemoResult
 from simcrop_core.export.wording import NOT_A_DIAGNOSIS
 from simcrop_core.results import (
+    AtResult,
     Evidence,
     FindingsResult,
     GroundResult,
@@ -39,6 +40,26 @@ def say_grounding(result: GroundResult, folder: Path) -> None:
     out.print("Peaks are centres of patches, in mm: no finer than ± 12 mm.", style="dim")
     say_passport(result.passport)
     out.print(f"Page with every picture: {escape(str(folder / 'report.html'))}", soft_wrap=True)
+
+
+def say_place(result: AtResult) -> None:
+    """The sentences for a place, best first."""
+    if result.patch_ras_mm is None:
+        out.print("The model has seen nothing of the scan there.")
+        return
+    table = Table("sentence", "fits here better than", "cosine", box=None, header_style="bold")
+    for sentence in result.sentences:
+        best = " (its best place)" if sentence.peak else ""
+        share = f"{100 * sentence.share_below:.0f} % of the scan{best}"
+        table.add_row(escape(sentence.text), share, f"{sentence.similarity:.3f}")
+    for column in table.columns[1:]:
+        column.no_wrap = True
+    out.print(table)
+    centre = ", ".join(f"{mm:.0f}" for mm in result.patch_ras_mm)
+    x, y, z = (round(mm) for mm in result.patch_mm)
+    out.print(
+        f"Of the patch of {x} × {y} × {z} mm around {centre}. It does not say that something is there.", style="dim"
+    )
 
 
 def say_findings(result: FindingsResult, folder: Path) -> None:

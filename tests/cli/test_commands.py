@@ -133,3 +133,20 @@ def test_no_sentence_is_said_before_anything_is_computed(scan, bright_finder):
     ran = simcrop("ground", scan, "--weights", bright_finder)
     assert ran.returncode == 1
     assert "nothing-to-ground" in ran.stderr
+
+
+def test_ground_at_a_place_ranks_the_sentences_for_it(scan, bright_finder, tmp_path):
+    """On what is bright every sentence fits better than in air; no file is written."""
+    asked = ("ground", scan, "--sentence", "Mass in the left lung.", "--sentence", "Comparison is made to 2019.")
+    shares = []
+    for point in ("-20,20,-30", "-65,5,60"):
+        ran = simcrop(*asked, f"--at={point}", "--weights", bright_finder, "--json", cwd=tmp_path)
+        assert ran.returncode == 0, ran.stderr
+        result = json.loads(ran.stdout)
+        assert result["schema"] == "simcrop.at/1"
+        assert result["point_ras_mm"] == [float(mm) for mm in point.split(",")]
+        assert [s["sentence"] for s in result["sentences"]] == [0], "a comparison is about no place"
+        shares.append(result["sentences"][0]["share_below"])
+    assert shares[0] > shares[1], "heart before lung"
+    assert list(tmp_path.iterdir()) == []
+    assert simcrop(*asked, "--at=1,2").returncode == 2

@@ -1,0 +1,37 @@
+"""A CT out of a file into the scene: read by the engine's own readers, so that both see the same voxels and places."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+from SimCroPSlicerLib.geometry import matrix_of
+from SimCroPSlicerLib.scene import image_of
+
+from simcrop_core.imaging.read import read_volume
+from simcrop_core.imaging.volume import Volume
+
+
+def read(path: Path, series: str | None = None) -> Volume:
+    """A CT, its voxels laid out as the scene wants them; takes seconds, and touches no scene.
+
+    Raises:
+        SimCroPError: as `simcrop_core.imaging.read.read_volume`.
+    """
+    volume = read_volume(path, series=series)
+    as_vtk: Any = np.ascontiguousarray(volume.voxels.transpose(2, 1, 0)).transpose(2, 1, 0)
+    return dataclasses.replace(volume, voxels=as_vtk)
+
+
+def add(scene: Any, volume: Volume) -> Any:
+    """The CT as a volume node."""
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", volume.name)
+    node.CreateDefaultDisplayNodes()
+    node.SetIJKToRASMatrix(matrix_of(volume.affine))
+    node.SetAndObserveImageData(image_of(volume.voxels))
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+    return node

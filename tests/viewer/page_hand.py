@@ -1,0 +1,147 @@
+"""A hand on the page: opens sections, waits for what a user would wait for, and looks at pictures."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+REPORT = (
+    "Mass in the left lower lobe. No pleural effusion. Mass in the right upper lobe. The trachea is in the midline."
+)
+# Each step may have to wait for a core.
+PATIENCE_MS = 1000 * int(os.environ.get("SIMCROP_PATIENCE_S", "240"))
+PLACES = {"Axial": 0, "3D": 1, "Coronal": 2, "Sagittal": 3}
+
+
+class Served:
+    """One `simcrop view`."""
+
+    def __init__(self, *arguments, **environment):
+        command = [
+            sys.executable,
+            "-m",
+            "simcrop_core.cli",
+            "view",
+            *map(str, arguments),
+            "--port",
+            "0",
+            "--no-browser",
+        ]
+        path = os.pathsep.join([str(ROOT), str(ROOT / "training")])
+        self.process = subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONPATH": path, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.address = self.process.stdout.readline().strip()
+
+    def child(self, words):
+        """The youngest process below it whose command line has these words."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if words in " ".join(child.cmdline())][-1]
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+
+class Page:
+    """One tab."""
+
+    def __init__(self, browser, address, size=(1280, 800)):
+        self._context = browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
+        self.tab = self._context.new_page()
+        self.tab.set_default_timeout(PATIENCE_MS)
+        self.faults = []
+        self.tab.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.tab.goto(address, wait_until="domcontentloaded")
+        self.tab.wait_for_selector(".simcrop-views img")
+
+    def close(self):
+        self._context.close()
+        assert self.faults == []
+
+    def open_scan(self):
+        """Wait for the scan that the command named."""
+        self.tab.get_by_text("chest.nii.gz").wait_for()
+        self.idle()
+        return self
+
+    def section(self, title):
+        """Open a section of the side."""
+        button = self.tab.locator(".v-expansion-panel-title", has_text=title)
+        if button.get_attribute("aria-expanded") != "true":
+            button.click()
+        return self
+
+    def idle(self):
+        """Wait until nothing is under way."""
+        self.tab.wait_for_selector(".simcrop-busy", state="detached")
+
+    def rows(self, table):
+        """The cells of a table."""
+        found = self.tab.locator(f'table[aria-label="{table}"] tbody tr').all()
+        return [row.locator("td").all_inner_texts() for row in found]
+
+    def paste(self, report, rows):
+        """Paste a report and wait until its sentences have been looked for."""
+        self.section("Report")
+        self.tab.get_by_label("Paste the report").fill(report)
+        table = 'table[aria-label="Sentences of the report"]'
+        self.tab.wait_for_function(f"document.querySelectorAll('{table} tbody tr').length === {rows}")
+        self.tab.wait_for_selector(f"{table} tr.chosen")
+        self.idle()
+
+    def picture(self, view):
+        """(rows, columns, 3) of a view as the browser shows it, without what lies over it."""
+        image = self.tab.locator(".simcrop-views img").nth(PLACES[view])
+        return np.asarray(Image.open(io.BytesIO(image.screenshot())).convert("RGB")).astype(int)
+
+    def heated(self, view):
+        """How many of a view's pixels have the purple of weak heat; crosshair and outlines are of other colours."""
+        red, green, blue = np.moveaxis(self.picture(view), 2, 0)
+        return int(((red > green + 25) & (blue > green + 25)).sum())
+
+    def until(self, holds, what):
+        """Wait for something that only a picture shows."""
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while time.monotonic() < deadline:
+            if holds():
+                return
+            self.tab.wait_for_timeout(250)
+        raise AssertionError(f"in vain: {what}")
+
+    def click_in(self, view, across, down):
+        """Click at a share of a view's width and height."""
+        box = self.tab.locator(".simcrop-views img").nth(PLACES[view]).bounding_box()
+        self.tab.mouse.click(box["x"] + box["width"] * across, box["y"] + box["height"] * down)
+
+    def download(self, words):
+        """What a button of the section "Save" gives."""
+        self.section("Save")
+        with self.tab.expect_download() as coming:
+            self.tab.get_by_role("link", name=words).click()
+        return Path(coming.value.path()).read_bytes()
+
+    def pictured(self, name):
+        """A picture of the whole page, where a folder is named for them."""
+        folder = os.environ.get("SIMCROP_SCREENSHOTS")
+        if folder:
+            self.tab.screenshot(path=Path(folder) / f"{name}.png")

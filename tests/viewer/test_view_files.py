@@ -1,0 +1,74 @@
+"""Files that a tab sends: scans and reports, and what happens with those that are none."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from tempfile import gettempdir
+
+import nibabel
+import numpy as np
+import pytest
+from chests import affine_of, chest_hu, volume_of
+from dicom_files import Series
+
+pytestmark = pytest.mark.slow
+
+
+def left_over():
+    return list(Path(gettempdir()).glob("simcrop-view-*"))
+
+
+def send(page, kind, *files):
+    page.section("Report" if kind == "report" else "Scan")
+    page.tab.locator(f"form.simcrop-upload-{kind} input").set_input_files([str(file) for file in files])
+
+
+def test_another_scan_replaces_the_first_with_everything_about_it(page, tmp_path):
+    page.paste("Mass in the left lower lobe.", rows=1)
+    shape = (60, 40, 50)
+    other = volume_of(chest_hu, affine_of(shape=shape, spacing=(6.0, 6.0, 6.0)), shape)
+    nibabel.save(nibabel.Nifti1Image(other.voxels, other.affine), tmp_path / "other.nii.gz")
+    send(page, "scan", tmp_path / "other.nii.gz")
+    page.tab.locator(".simcrop-name", has_text="other.nii.gz").wait_for()
+    page.idle()
+    assert page.rows("Sentences of the report") == []
+    assert page.tab.get_by_label("Paste the report").input_value() == "", "the words of one patient, not of the next"
+    assert page.heated("Axial") == 0
+    assert left_over() == [], "nothing of a patient stays on the disk"
+
+
+def test_a_zip_of_a_dicom_series_and_a_report_from_a_file(page, tmp_path):
+    folder = Series().write(tmp_path / "series")
+    with zipfile.ZipFile(tmp_path / "series.zip", "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, f"series/{file.name}")
+    send(page, "scan", tmp_path / "series.zip")
+    page.tab.get_by_text("20 × 16 × 12 voxels").wait_for()
+    report = tmp_path / "report.json"
+    report.write_text('{"findings": "Small right pleural effusion."}', encoding="utf-8")
+    send(page, "report", report)
+    page.tab.locator("tr", has_text="Small right pleural effusion.").wait_for()
+
+
+def test_a_file_that_is_no_scan_is_refused_in_words_and_the_scan_stays(page, tmp_path):
+    name = page.tab.locator(".simcrop-name").inner_text()
+    (tmp_path / "notes.zip").write_bytes(b"no zip at all")
+    send(page, "scan", tmp_path / "notes.zip")
+    message = page.tab.locator(".simcrop-status .v-alert")
+    message.wait_for()
+    assert len(message.inner_text().split(".")) >= 2, "what was wrong, and a hint"
+    page.idle()
+    assert page.tab.locator(".simcrop-name").inner_text() == name
+    assert left_over() == []
+
+
+def test_a_path_of_this_computer_opens_and_a_wrong_one_is_refused(page, chest_file):
+    box = page.section("Scan").tab.get_by_label("Path of a CT on this computer")
+    box.fill("/no/such/file.nii.gz")
+    box.press("Enter")
+    page.tab.locator(".simcrop-status .v-alert").wait_for()
+    box.fill(str(chest_file))
+    box.press("Enter")
+    page.tab.locator(".simcrop-name", has_text="chest.nii.gz").wait_for()
+    page.until(lambda: np.ptp(page.picture("Axial")) > 100, "the scan")

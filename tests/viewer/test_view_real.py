@@ -1,0 +1,90 @@
+"""On a real chest CT, with the packaged weights: the pictures of docs/view.md, times, and memory.
+
+Pictures go to SIMCROP_SCREENSHOTS where it is set.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from page_hand import Page, Served
+
+pytestmark = pytest.mark.slow
+
+REPORT = (
+    "Mass in the left lower lobe. No pleural effusion. The trachea is in the "
+    "midline. The spleen is seen below the left hemidiaphragm."
+)
+CLICKS = 40
+# From a click on a row to the first new picture of the axial view, in ms.
+CLICK = """async (row) => {
+  const image = document.querySelectorAll('.simcrop-views img')[0];
+  const rows = document.querySelectorAll('table[aria-label="Sentences of the report"] tbody tr');
+  const began = performance.now();
+  const changed = new Promise(done => new MutationObserver((_, observer) => {
+    observer.disconnect(); done(performance.now() - began);
+  }).observe(image, {attributes: true, attributeFilter: ['src']}));
+  rows[row].click();
+  return await changed;
+}"""
+
+
+@pytest.fixture(scope="module")
+def viewer(real_ct):
+    served = Served(real_ct("LIDC-IDRI-0001/ct.nii.gz"))
+    yield served
+    served.stop()
+
+
+@pytest.fixture(scope="module")
+def page(browser, viewer):
+    opened = Page(browser, viewer.address)
+    opened.tab.locator(".simcrop-name", has_text="ct.nii.gz").wait_for()
+    yield opened
+    opened.close()
+
+
+def test_the_mass_lies_under_the_heat(page):
+    page.paste(REPORT, rows=4)
+    rows = page.rows("Sentences of the report")
+    assert rows[0][1] in ("● located", "◐ weak")
+    page.section("Ask")
+    page.tab.wait_for_timeout(3000)
+    page.pictured("view")
+    picture = page.picture("Axial")
+    assert (np.ptp(picture, axis=2) > 60).sum() > 200, "heat"
+
+
+def test_segments_of_a_real_chest_have_their_volumes(page):
+    page.section("Segment").tab.get_by_role("button", name="Lungs", exact=True).click()
+    page.tab.locator('table[aria-label="Volumes of the segments"]').wait_for()
+    page.idle()
+    volumes = {row[0]: float(row[1]) for row in page.rows("Volumes of the segments")}
+    assert 1000 < volumes["left lung"] < 4000
+    assert 1000 < volumes["right lung"] < 4500
+    page.tab.wait_for_timeout(3000)
+    page.pictured("view-segment")
+
+
+def test_a_click_is_answered_soon_and_memory_stays_in_bounds(page, viewer, capsys):
+    """From the click on a sentence to the first new picture in the browser; memory of each process at the end."""
+    times = [page.tab.evaluate(CLICK, (0, 3)[i % 2]) for i in range(CLICKS)]
+    p50, p95 = np.percentile(times, (50, 95))
+    front = psutil.Process(viewer.process.pid)
+    parts = {"front": front, "session": viewer.child("SimCroPViewer.session"), "engine": viewer.child("cli serve")}
+    memory = {name: process.memory_info().rss / 2**20 for name, process in parts.items()}
+    said = f"click → first new picture: p50 {p50:.0f} ms, p95 {p95:.0f} ms of {CLICKS}; MiB: "
+    said += ", ".join(f"{name} {size:.0f}" for name, size in memory.items())
+    said += f"; load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    with capsys.disabled():
+        sys.stdout.write(f"\n{said}\n")
+    folder = os.environ.get("SIMCROP_SCREENSHOTS")
+    if folder:
+        (Path(folder) / "view-figures.txt").write_text(said + "\n", encoding="utf-8")
+    assert memory["session"] < 2048
+    assert p50 < 2000
