@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TypeAlias
 
 import aiohttp
 from aiohttp import web
@@ -62,7 +63,7 @@ async def pass_stream(request: web.Request, client: aiohttp.ClientSession, addre
     return browser
 
 
-Stream = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
+Stream: TypeAlias = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 
 
 async def _pump(source: Stream, target: Stream) -> None:
