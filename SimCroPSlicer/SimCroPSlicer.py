@@ -253,7 +253,7 @@ class SimCroPSlicerTest(ScriptedLoadableModuleTest):
             assert heat is not None
             assert absent is None
             segmentation = logic.segment(volume, "lungs")
-            assert segmentation.GetSegmentation().GetNumberOfSegments() == 2
+            assert segmentation.GetSegmentation().GetNumberOfSegments() >= 2
             assert voxels_inside(segmentation) > 0
             logging.info("SimCroP: scripted calls work")
         finally:

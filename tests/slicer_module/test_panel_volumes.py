@@ -92,7 +92,7 @@ def test_the_measures_shown_are_those_of_the_ct_that_is_chosen(panel, applicatio
     panel.widget.panel.segment.segment("lungs")
     panel.until(panel.idle)
     measures = [panel.column(panel.ui.volumeTable, column) for column in range(3)]
-    assert measures[0] == ["left lung", "right lung"]
+    assert measures[0][:2] == ["left lung", "right lung"]
     choose(panel, prior)
     assert panel.ui.volumeTable.rowCount == 0
     choose(panel, chest)
