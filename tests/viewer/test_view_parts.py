@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +13,12 @@ from SimCroPViewer.engine_process import RemoteEngine
 from SimCroPViewer.options import EngineOptions, SessionOptions
 
 from simcrop_core.errors import BadRequest
+
+
+def alone(coroutine):
+    """Run it in a thread of its own: the browser's driver keeps a loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def test_options_survive_the_pipe():
@@ -36,7 +43,7 @@ def test_a_server_elsewhere_is_found_and_its_address_told():
         first = await waiting
         return first, await engine.changed(-1, 0.1)
 
-    first, last = asyncio.run(found())
+    first, last = alone(found())
     assert first["version"] >= 1
     assert last["state"] == "running"
     assert last["address"]["host"] in ("127.0.0.1", "::1")
@@ -62,4 +69,4 @@ def test_only_the_last_of_many_calls_comes():
         await asyncio.sleep(0.1)
         return came
 
-    assert asyncio.run(typed()) == [1]
+    assert alone(typed()) == [1]
