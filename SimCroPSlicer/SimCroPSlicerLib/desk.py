@@ -8,17 +8,17 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from simcrop_core.errors import Cancelled, SimCroPError
+from simcrop_core.errors import SimCroPError
 from SimCroPSlicerLib.display import HeatmapDisplay
 from SimCroPSlicerLib.logic import EngineLogic
-from SimCroPSlicerLib.rows import Row, progress_text
-from SimCroPSlicerLib.tasks import Task, Work
+from SimCroPSlicerLib.rows import Row
+from SimCroPSlicerLib.shown_work import ShownWork
 
 AMBER = "#b26a00"
 FIRST_COLUMN = 210
 
 
-class Desk:
+class Desk(ShownWork):
     """The panel's parts work on this.
 
     Args:
@@ -32,47 +32,13 @@ class Desk:
     """
 
     def __init__(self, ui: Any, logic: EngineLogic, display: HeatmapDisplay, volume: Callable[[], Any]) -> None:
+        super().__init__(logic)
         self.ui = ui
-        self.logic = logic
         self.display = display
         self.volume = volume
         self.text_changed: Callable[[], None] = lambda: None
-        self._shown: Task | None = None
         ui.workWidget.visible = False
         ui.cancelButton.connect("clicked(bool)", lambda *_: self.cancel())
-
-    def run(
-        self,
-        title: str,
-        work: Work,
-        done: Callable[[Any], None],
-        *,
-        quiet: bool = False,
-        failed: Callable[[SimCroPError], None] | None = None,
-    ) -> Task:
-        """Begin work, show how it goes, and say what went wrong.
-
-        Args:
-            title: in the user's words.
-            work: from the logic.
-            done: called with its result.
-            quiet: show no progress (a sentence being typed).
-            failed: called too when it fails.
-        """
-        task = self.logic.scheduler.start(
-            title,
-            work,
-            done=lambda result: self._finished(task, lambda: done(result)),
-            failed=lambda fault: self._finished(task, lambda: self._failed(fault, failed)),
-            progress=lambda event: self._progress(task, event),
-        )
-        if not quiet:
-            self._shown = task
-            self.ui.progressLabel.text = title
-            self.ui.progressBar.setRange(0, 0)
-            self.ui.workWidget.visible = True
-            self.say("")
-        return task
 
     def cancel(self) -> None:
         """Stop what is under way."""
@@ -85,24 +51,20 @@ class Desk:
         self.ui.messageLabel.visible = bool(text)
         self.ui.messageLabel.styleSheet = f"color: {AMBER}" if amber else ""
 
-    def _progress(self, task: Task, event: Any) -> None:
-        if task is not self._shown:
-            return
-        self.ui.progressLabel.text = progress_text(event.stage, event.done, event.total, event.eta_s)
-        self.ui.progressBar.setRange(0, event.total)
-        self.ui.progressBar.value = event.done
+    def busy(self, text: str, done: int = 0, total: int = 0) -> None:
+        """Show that something is under way."""
+        self.ui.progressLabel.text = text
+        self.ui.progressBar.setRange(0, total)
+        self.ui.progressBar.value = done
+        self.ui.workWidget.visible = True
 
-    def _finished(self, task: Task, tell: Callable[[], None]) -> None:
-        if task is self._shown:
-            self._shown = None
-            self.ui.workWidget.visible = False
-        tell()
+    def idle(self) -> None:
+        """Nothing is under way that is shown."""
+        self.ui.workWidget.visible = False
 
-    def _failed(self, fault: SimCroPError, failed: Callable[[SimCroPError], None] | None) -> None:
-        if not isinstance(fault, Cancelled):
-            self.say(f"{fault.message} {fault.hint}".strip(), amber=True)
-        if failed is not None:
-            failed(fault)
+    def fault(self, fault: SimCroPError) -> None:
+        """Say what went wrong and what to do about it."""
+        self.say(f"{fault.message} {fault.hint}".strip(), amber=True)
 
 
 def fill(table: Any, columns: tuple[str, ...], rows: list[Row], wide: int | None = None) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from SimCroPSlicerLib import provenance
+from SimCroPSlicerLib.candidate import Candidate
 from SimCroPSlicerLib.desk import Desk, fill
 from SimCroPSlicerLib.display import restored
 from SimCroPSlicerLib.logic import Answer
-from SimCroPSlicerLib.panel_here import Candidate
 from SimCroPSlicerLib.rows import FINDING_COLUMNS, finding_row
 
 WIDE = 3

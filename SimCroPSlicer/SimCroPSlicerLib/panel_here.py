@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
 from SimCroPSlicerLib import views
+from SimCroPSlicerLib.candidate import Candidate
 from SimCroPSlicerLib.desk import Desk, fill
 from SimCroPSlicerLib.geometry import Point
 from SimCroPSlicerLib.rows import HERE_COLUMNS, here_row
@@ -17,23 +17,6 @@ from SimCroPSlicerLib.tasks import Task
 
 PAUSE_MS = 250
 WIDE = 0
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A sentence that may be about a place.
-
-    Attributes:
-        text: of the sentence.
-        heading: that it stands under.
-        origin: where it is from, in the user's words.
-        show: shows its heatmap without moving the views.
-    """
-
-    text: str
-    heading: str
-    origin: str
-    show: Callable[[], None]
 
 
 class HerePart:

@@ -12,11 +12,11 @@ from slicer.i18n import tr as _
 
 from simcrop_core.errors import SimCroPError
 from SimCroPSlicerLib import provenance
+from SimCroPSlicerLib.candidate import Candidate
 from SimCroPSlicerLib.desk import Desk, fill, filling, set_row
 from SimCroPSlicerLib.display import restored
 from SimCroPSlicerLib.hierarchy import remove
 from SimCroPSlicerLib.logic import Answer
-from SimCroPSlicerLib.panel_here import Candidate
 from SimCroPSlicerLib.panel_images import ReportImages
 from SimCroPSlicerLib.report_file import report_text
 from SimCroPSlicerLib.rows import SENTENCE_COLUMNS, pending_row, sentence_row

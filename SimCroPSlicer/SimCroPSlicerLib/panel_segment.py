@@ -9,11 +9,11 @@ from slicer.i18n import tr as _
 from SimCroPSlicerLib import provenance, segments
 from SimCroPSlicerLib.desk import Desk, fill
 from SimCroPSlicerLib.logic import Segmented
+from SimCroPSlicerLib.measured_segments import add_measured
 from SimCroPSlicerLib.rows import VOLUME_COLUMNS, volume_row
 from SimCroPSlicerLib.tasks import Work
 
 WIDE = 0
-Rows = list[tuple[str, float, float | None]]
 
 
 class SegmentPart:
@@ -47,37 +47,16 @@ class SegmentPart:
 
     def _work(self, volume: Any, task: str, with_surfaces: bool) -> Work:
         result: Segmented = yield from self._desk.logic.segmented(volume, task)
-        facts = {
-            "task": task,
-            "weights": result.weights["name"],
-            "weights-sha256": result.weights["sha256"],
-            "licence": result.weights["licence"],
-            "version": self._version,
-        }
-        title = f"{volume.GetName()} {task} (SimCroP)"
-        node = segments.add_segmentation(volume, result.labels, result.names, title=title, facts=facts)
-        yield None
-        measure = segments.MeanHounsfield(volume, result.labels)
-        while measure.step():
-            yield None
-        means = measure.means()
-        rows: Rows = [(name, result.volume_ml[name], means.get(value)) for value, name in sorted(result.names.items())]
-        yield None
-        self._keep_table(volume, title, rows)
+        node, _rows = yield from add_measured(volume, task, result, self._version)
         if with_surfaces:
             for _name in segments.surfaces(node, result.labels):
                 yield None
         return volume
-
-    def _keep_table(self, volume: Any, title: str, rows: Rows) -> None:
-        node = volume.GetScene().AddNewNodeByClass("vtkMRMLTableNode", f"{title} volumes")
-        segments.fill_table(node, rows)
-        node.SetNodeReferenceID(provenance.SOURCE_ROLE, volume.GetID())
 
     def _done(self, volume: Any) -> None:
         # Another CT may have been chosen meanwhile; its table is not to show this one's measures.
         if volume is self._desk.volume():
             self.restore(volume)
 
-    def _show(self, rows: Rows) -> None:
+    def _show(self, rows: list[segments.Measure]) -> None:
         fill(self._desk.ui.volumeTable, VOLUME_COLUMNS, [volume_row(*row) for row in rows], WIDE)

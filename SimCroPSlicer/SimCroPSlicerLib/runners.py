@@ -10,14 +10,13 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import qt
 
-from simcrop_core.errors import BadRequest
 from simcrop_core.serve.wire import TOKEN_VARIABLE
 from SimCroPSlicerLib.command import Command
 from SimCroPSlicerLib.line import Address
+from SimCroPSlicerLib.server_url import server_url
 
 LOG_LINES = 400
 SHOWN_ON_CRASH = 12
@@ -232,19 +231,7 @@ class RemoteEngine:
     on_this_machine = False
 
     def __init__(self, url: str, token: str, cafile: str, changed: Callable[[], None]) -> None:
-        no_address = BadRequest(f"{url} is no address of a server.", hint="Write https://name:port.")
-        try:
-            parts = urlsplit(url if "://" in url else f"https://{url}")
-            port = parts.port
-        except ValueError as fault:
-            raise no_address from fault
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-            raise no_address
-        if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-            raise BadRequest("A scan is not sent unencrypted to another machine.", hint="Write https:// instead.")
-        self._host = parts.hostname
-        self._port = port or (443 if parts.scheme == "https" else 80)
-        self._tls = parts.scheme == "https"
+        self._where = server_url(url)
         self._token = token
         self.cafile = cafile
         self._changed = changed
@@ -272,7 +259,7 @@ class RemoteEngine:
         self._socket = qt.QTcpSocket()
         self._socket.connect("connected()", self._connected)
         self._socket.connect("errorOccurred(QAbstractSocket::SocketError)", self._error)
-        self._socket.connectToHost(self._host, self._port)
+        self._socket.connectToHost(self._where.host, self._where.port)
         self._changed()
 
     def stop(self) -> None:
@@ -291,12 +278,12 @@ class RemoteEngine:
         host = str(found.peerAddress().toString()).removeprefix("::ffff:")
         found.abort()
         let_go(found)
-        self.address = Address(host, self._port, self._token, self._host if self._tls else "")
+        self.address = Address(host, self._where.port, self._token, self._where.host if self._where.tls else "")
         self._changed()
 
     def _error(self, *_: Any) -> None:
         if self._socket is not None:
-            self.log.append(f"{self._host}:{self._port}: {self._socket.errorString()}")
+            self.log.append(f"{self._where.host}:{self._where.port}: {self._socket.errorString()}")
             let_go(self._socket)
             self._socket = None
             self.crashed = True

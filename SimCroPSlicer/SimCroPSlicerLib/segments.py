@@ -24,6 +24,8 @@ LABELMAP, SURFACE = "Binary labelmap", "Closed surface"
 # Surfaces are for orientation in 3D: made from every n-th voxel, so that n voxels are about this long.
 SURFACE_MM = 3.5
 _SMOOTHING = 12
+# Structure, mL, mean HU or None where it has no voxel.
+Measure = tuple[str, float, float | None]
 
 
 def add_segmentation(
@@ -239,8 +241,8 @@ class MeanHounsfield:
         return {int(value): float(self._sums[value] / self._counts[value]) for value in np.flatnonzero(self._counts)}
 
 
-def rows_of(node: Any) -> list[tuple[str, float, float | None]]:
-    """What `fill_table` wrote: (structure, mL, mean HU or None where it has no voxel)."""
+def rows_of(node: Any) -> list[Measure]:
+    """What `fill_table` wrote."""
     table = node.GetTable()
     rows = []
     for i in range(table.GetNumberOfRows()):
@@ -249,12 +251,12 @@ def rows_of(node: Any) -> list[tuple[str, float, float | None]]:
     return rows
 
 
-def fill_table(node: Any, rows: list[tuple[str, float, float | None]]) -> None:
+def fill_table(node: Any, rows: list[Measure]) -> None:
     """Write structure, volume and mean HU into a table node.
 
     Args:
         node: a vtkMRMLTableNode; what it held is replaced.
-        rows: (structure, mL, mean HU or None where it has no voxel).
+        rows: one a structure.
     """
     table = vtk.vtkTable()
     names = vtk.vtkStringArray()

@@ -9,17 +9,17 @@ from typing import Any, Literal
 
 from SimCroPSlicerLib.display import HeatmapDisplay
 from SimCroPSlicerLib.logic import EngineLogic
-from SimCroPSlicerLib.rows import progress_text
-from SimCroPSlicerLib.tasks import Task, Work
+from SimCroPSlicerLib.shown_work import ShownWork
+from SimCroPSlicerLib.tasks import Work
 
-from simcrop_core.errors import Cancelled, SimCroPError
+from simcrop_core.errors import SimCroPError
 
 Level = Literal["info", "warning", "error"]
 LOG = logging.getLogger("simcrop.view")
 CHOOSE_FIRST = "Open a chest CT first."
 
 
-class Desk:
+class Desk(ShownWork):
     """The page's parts work on this.
 
     Args:
@@ -32,45 +32,13 @@ class Desk:
     """
 
     def __init__(self, server: Any, logic: EngineLogic, display: HeatmapDisplay) -> None:
+        super().__init__(logic)
         self.server = server
         self.state = server.state
-        self.logic = logic
         self.display = display
         self.volume: Any = None
-        self._shown: Task | None = None
         self._background: set[asyncio.Task[None]] = set()
         self.state.update({"message": "", "message_level": "info", "busy": False, "busy_text": "", "busy_percent": 0})
-
-    def run(
-        self,
-        title: str,
-        work: Work,
-        done: Callable[[Any], None],
-        *,
-        quiet: bool = False,
-        failed: Callable[[SimCroPError], None] | None = None,
-    ) -> Task:
-        """Begin work, show how it goes, and say what went wrong.
-
-        Args:
-            title: in the user's words.
-            work: from the logic.
-            done: called with its result.
-            quiet: show no progress (a sentence being typed).
-            failed: called too when it fails.
-        """
-        task = self.logic.scheduler.start(
-            title,
-            work,
-            done=lambda result: self._finished(task, lambda: done(result)),
-            failed=lambda fault: self._finished(task, lambda: self._failed(fault, failed)),
-            progress=lambda event: self._progress(task, event),
-        )
-        if not quiet:
-            self._shown = task
-            self.busy(title)
-            self.say("")
-        return task
 
     async def result(self, title: str, work: Work) -> Any:
         """The same, waited for.
@@ -110,9 +78,10 @@ class Desk:
         rows = {f"{name}_row": row if name == table else -1 for name in ("report", "finding", "here")}
         self.state.update(rows)
 
-    def busy(self, text: str) -> None:
+    def busy(self, text: str, done: int = 0, total: int = 0) -> None:
         """Show that something is under way."""
-        self.state.update({"busy": True, "busy_text": text, "busy_percent": 0})
+        percent = 100 * done // total if total else 0
+        self.state.update({"busy": True, "busy_text": text, "busy_percent": percent})
 
     def idle(self) -> None:
         """Nothing is under way that is shown."""
@@ -141,23 +110,6 @@ class Desk:
         LOG.error("a part of the session has ended", exc_info=task.exception())
         self.say("The page has met an error of its own. Open the address again for a new session.", "error")
         self.state.flush()
-
-    def _progress(self, task: Task, event: Any) -> None:
-        if task is self._shown:
-            self.state.busy_text = progress_text(event.stage, event.done, event.total, event.eta_s)
-            self.state.busy_percent = 100 * event.done // event.total if event.total else 0
-
-    def _finished(self, task: Task, tell: Callable[[], None]) -> None:
-        if task is self._shown:
-            self._shown = None
-            self.idle()
-        tell()
-
-    def _failed(self, fault: SimCroPError, failed: Callable[[SimCroPError], None] | None) -> None:
-        if not isinstance(fault, Cancelled):
-            self.fault(fault)
-        if failed is not None:
-            failed(fault)
 
 
 def after_pause(wait_s: float, call: Callable[[], None]) -> Callable[[], None]:

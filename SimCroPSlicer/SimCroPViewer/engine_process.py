@@ -11,15 +11,15 @@ import socket
 import sys
 from collections import deque
 from typing import Any
-from urllib.parse import urlsplit
 
-from simcrop_core.errors import BadRequest
+from SimCroPSlicerLib.server_url import server_url
+
 from simcrop_core.serve.wire import TOKEN_VARIABLE
+from SimCroPViewer import processes
 from SimCroPViewer.options import EngineOptions
 
 LOG_LINES = 400
 SHOWN_LINES = 12
-_SOFT_S = 3.0
 
 
 class Engine:
@@ -92,12 +92,7 @@ class LocalEngine(Engine):
             process, self._process = self._process, None
             if process is None or process.returncode is not None:
                 return
-            process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), _SOFT_S)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+            await processes.end(process)
             await self._is("stopped")
 
     async def _begin(self) -> None:
@@ -115,7 +110,7 @@ class LocalEngine(Engine):
     async def _watch(self, process: asyncio.subprocess.Process, token: str) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
-        reading = asyncio.create_task(self._read_log(process.stderr))
+        reading = asyncio.create_task(processes.keep_lines(process.stderr, self.log))
         async for line in process.stdout:
             if self.address is None and process is self._process:
                 await self._listens(line, token)
@@ -134,10 +129,6 @@ class LocalEngine(Engine):
             return
         await self._is("running", {"host": "127.0.0.1", "port": port, "token": token, "name": ""})
 
-    async def _read_log(self, stream: asyncio.StreamReader) -> None:
-        while line := await stream.readline():
-            self.log.append(line.decode("utf-8", "replace").rstrip())
-
 
 class RemoteEngine(Engine):
     """A server elsewhere; it is looked up, and left alone otherwise.
@@ -151,19 +142,7 @@ class RemoteEngine(Engine):
 
     def __init__(self, options: EngineOptions) -> None:
         super().__init__()
-        no_address = BadRequest(f"{options.server} is no address of a server.", hint="Write https://name:port.")
-        try:
-            parts = urlsplit(options.server)
-            port = parts.port
-        except ValueError as fault:
-            raise no_address from fault
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-            raise no_address
-        if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-            raise BadRequest("A scan is not sent unencrypted to another machine.", hint="Write https:// instead.")
-        self._host = parts.hostname
-        self._port = port or (443 if parts.scheme == "https" else 80)
-        self._name = self._host if parts.scheme == "https" else ""
+        self._where = server_url(options.server)
         self._token = options.token
 
     async def start(self) -> None:
@@ -172,12 +151,15 @@ class RemoteEngine(Engine):
             return
         await self._is("starting")
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().getaddrinfo(
+                self._where.host, self._where.port, type=socket.SOCK_STREAM
+            )
         except OSError as fault:
-            self.log.append(f"{self._host}: {fault.strerror}")
+            self.log.append(f"{self._where.host}: {fault.strerror}")
             await self._is("crashed")
             return
-        address = {"host": str(found[0][4][0]), "port": self._port, "token": self._token, "name": self._name}
+        name = self._where.host if self._where.tls else ""
+        address = {"host": str(found[0][4][0]), "port": self._where.port, "token": self._token, "name": name}
         await self._is("running", address)
 
     async def stop(self) -> None:

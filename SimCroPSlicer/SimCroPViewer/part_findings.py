@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from SimCroPSlicerLib.candidate import Candidate
 from SimCroPSlicerLib.logic import Answer
 from SimCroPSlicerLib.rows import finding_row
 
 from SimCroPViewer.desk import CHOOSE_FIRST, Desk
-from SimCroPViewer.part_here import Candidate
 from SimCroPViewer.tables import as_rows
 
 

@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from SimCroPSlicerLib import views
+from SimCroPSlicerLib.candidate import Candidate
 from SimCroPSlicerLib.geometry import Point
 from SimCroPSlicerLib.rows import here_row
 from SimCroPSlicerLib.tasks import Task
 
 from SimCroPViewer.desk import Desk
 from SimCroPViewer.tables import as_rows
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A sentence that may be about a place.
-
-    Attributes:
-        text: of the sentence.
-        heading: that it stands under.
-        origin: where it is from, in the user's words.
-        show: shows its heatmap without moving the views.
-    """
-
-    text: str
-    heading: str
-    origin: str
-    show: Callable[[], None]
 
 
 class HerePart:

@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any, Final
 
 from SimCroPSlicerLib import provenance
+from SimCroPSlicerLib.candidate import Candidate
 from SimCroPSlicerLib.hierarchy import remove
 from SimCroPSlicerLib.logic import Answer
 from SimCroPSlicerLib.rows import pending_row, sentence_row
 from SimCroPSlicerLib.tasks import Task, Work
 
 from SimCroPViewer.desk import Desk, after_pause
-from SimCroPViewer.part_here import Candidate
 from SimCroPViewer.tables import as_rows
 
 PAUSE_S = 0.4

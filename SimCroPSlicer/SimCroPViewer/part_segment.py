@@ -6,13 +6,12 @@ from typing import Any
 
 from SimCroPSlicerLib import provenance, segments
 from SimCroPSlicerLib.logic import Segmented
+from SimCroPSlicerLib.measured_segments import add_measured
 from SimCroPSlicerLib.rows import volume_row
 from SimCroPSlicerLib.tasks import Work
 
 from SimCroPViewer.desk import CHOOSE_FIRST, Desk
 from SimCroPViewer.tables import as_rows
-
-Rows = list[tuple[str, float, float | None]]
 
 
 class SegmentPart:
@@ -33,7 +32,7 @@ class SegmentPart:
         self._version = version
         self.node: Any = None
         self.labels: Segmented | None = None
-        self.rows: Rows = []
+        self.rows: list[segments.Measure] = []
         desk.state.update({"volume_rows": [], "volume_row": -1, "fill": 0.25, "segments_shown": True})
         desk.state.change("fill", "segments_shown")(self._drawn)
 
@@ -51,38 +50,23 @@ class SegmentPart:
 
     def _work(self, volume: Any, task: str) -> Work:
         result: Segmented = yield from self._desk.logic.segmented(volume, task)
-        if self.node is not None and self.node.GetScene() is not None:
-            self.node.GetScene().RemoveNode(self.node)
-        facts = {
-            "task": task,
-            "weights": result.weights["name"],
-            "weights-sha256": result.weights["sha256"],
-            "licence": result.weights["licence"],
-            "version": self._version,
-        }
-        title = f"{volume.GetName()} {task} (SimCroP)"
-        self.node = segments.add_segmentation(volume, result.labels, result.names, title=title, facts=facts)
+        self._remove(volume)
+        self.node, rows = yield from add_measured(volume, task, result, self._version)
         self.labels = result
         self._drawn(self._desk.state.fill, self._desk.state.segments_shown)
-        yield None
-        measure = segments.MeanHounsfield(volume, result.labels)
-        while measure.step():
-            yield None
-        means = measure.means()
-        rows: Rows = [(name, result.volume_ml[name], means.get(value)) for value, name in sorted(result.names.items())]
-        self._keep_table(volume, title, rows)
         for _name in segments.surfaces(self.node, result.labels):
             yield None
         return rows
 
-    def _keep_table(self, volume: Any, title: str, rows: Rows) -> None:
-        for node in provenance.referring(volume, "vtkMRMLTableNode"):
-            volume.GetScene().RemoveNode(node)
-        node = volume.GetScene().AddNewNodeByClass("vtkMRMLTableNode", f"{title} volumes")
-        segments.fill_table(node, rows)
-        node.SetNodeReferenceID(provenance.SOURCE_ROLE, volume.GetID())
+    def _remove(self, volume: Any) -> None:
+        """What was segmented before; its table too."""
+        tables = provenance.referring(volume, "vtkMRMLTableNode")
+        for node in [*tables, self.node]:
+            if node is not None and node.GetScene() is not None:
+                node.GetScene().RemoveNode(node)
+        self.node, self.labels = None, None
 
-    def _show(self, rows: Rows) -> None:
+    def _show(self, rows: list[segments.Measure]) -> None:
         self.rows = rows
         self._desk.state.volume_rows = as_rows([volume_row(*row) for row in rows])
 

@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from SimCroPViewer import processes
 from SimCroPViewer.options import SessionOptions
 
 LOG = logging.getLogger("simcrop.view")
 _LOG_LINES = 60
-_SOFT_S = 3.0
 
 
 class SessionProcess:
@@ -62,20 +62,13 @@ class SessionProcess:
 
     async def stop(self) -> None:
         """End it: ask, then insist."""
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), _SOFT_S)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        if self._process is not None:
+            await processes.end(self._process)
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
-        reading = asyncio.create_task(self._read_log(process.stderr))
+        reading = asyncio.create_task(processes.keep_lines(process.stderr, self.log))
         async for line in process.stdout:
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 self.port = int(json.loads(line)["port"])
@@ -84,11 +77,6 @@ class SessionProcess:
         self.failed = self.port is None
         self.port = None
         self._ended(self)
-
-    async def _read_log(self, stream: asyncio.StreamReader) -> None:
-        while line := await stream.readline():
-            self.log.append(line.decode("utf-8", "replace").rstrip())
-            LOG.debug("session: %s", self.log[-1])
 
 
 def _environment() -> dict[str, str]:

@@ -5,73 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 
-import numpy as np
 import pytest
 import torch
-from simcrop_training.data.augment import Augmentation
-from simcrop_training.data.sample import CELLS, Sample, Truth, save_sample
-from simcrop_training.data.source import Pair, SampleSource, reports_in
-from simcrop_training.engine.errors import NothingToLearnFrom, UnusableRecipe
+from plus_reports import REPORTS, plus
 from simcrop_training.engine.loop import Loop
 from simcrop_training.engine.schedule import Compute, Schedule
-from simcrop_training.methods import METHODS
 from simcrop_training.objectives import grounding_losses
-from simcrop_training.objectives.pairs import PairData
-from simcrop_training.objectives.plus_batch import SentenceWeights
 from simcrop_training.objectives.plus_losses import across, aligned, scores, selected, unit
-from simcrop_training.objectives.simcrop_plus import SimCroPPlus
 from step_gradients import assert_same, gradients, gradients_in_pieces, losses_of, reached, steady
-from tiny_run import TinySource, losses, tiny_method
-
-from simcrop_core.models.presets import PRESETS
-from simcrop_core.text.encoder import load_text_encoder
+from tiny_run import losses, tiny_method
 
 OFF = {"across": 0.0, "instance": 0.0, "boilerplate": 0.0, "hard_negatives": 0, "label_aware": False, "softness": 0.0}
-REPORTS = (
-    ("A nodule of 8 mm is seen in the right upper lobe.", "There is no pleural effusion.", "The heart is normal."),
-    ("There is a nodule in the left lung.", "There is no pleural effusion.", "The aorta is calcified."),
-    ("Emphysema is present in both upper lobes.", "Pleural effusion on the right.", "The heart is normal."),
-    ("Nodules in the right lung.", "There is a consolidation in the left lower lobe.", "The heart is normal."),
-)
-
-
-class SaidSource:
-    """The reports above with images of noise, and a place for the first sentence of each."""
-
-    pairs = len(REPORTS)
-    pair_bytes = 1
-
-    def __init__(self, encoder):
-        self._encoder = encoder
-
-    def pair(self, ordinal):
-        texts = REPORTS[ordinal % len(REPORTS)]
-        image = np.random.default_rng(ordinal).integers(-1000, 500, (32, 32, 16)).astype(np.int16)
-        cells = np.flatnonzero(np.arange(np.prod(CELLS)) % 7 == ordinal % 4).astype(np.int32)
-        full = np.full(len(cells), 32, np.uint8)
-        none = (np.zeros(0, np.int32), np.zeros(0, np.uint8))
-        truths = (
-            Truth(texts[0], "positive", "nodule", "", "", cells, full),
-            Truth(texts[1], "negated", "pleural effusion", "", "", *none),
-        )
-        rows = self._encoder.encode(texts).numpy()
-        return Pair(image, texts, rows, " ".join(texts), truths=truths)
-
-    def sentence_embeddings(self, limit):
-        return self._encoder.encode(sorted({text for report in REPORTS for text in report})[:limit]).numpy()
-
-
-def plus(**settings):
-    """The method in float64 and without dropout on the reports above."""
-    made = tiny_method("simcrop_plus", batch=4, micro_batch=4)
-    encoder = load_text_encoder(made.config.text)
-    texts = sorted({text for report in REPORTS for text in report})
-    known = {text: row.numpy() for text, row in zip(texts, encoder.encode(texts), strict=True)}
-    data = PairData(PRESETS["tiny"].frame, SaidSource(encoder), embeddings=known, top_k=4)
-    chosen = METHODS["simcrop_plus"].settings(**{"batch": 4, "micro_batch": 4, "report_tokens": 24, **settings})
-    objective = SimCroPPlus(made.config, data, chosen, 3)
-    objective.module.double().eval()
-    return objective
 
 
 # Without its parts it is SimCroP.
@@ -336,93 +280,3 @@ def test_rows_alone_are_those_of_the_losses_to_the_last_bit():
         beside = objective.totals_and_rows(batch)[1]
         assert alone.keys() == beside.keys()
         assert all(alone[name].equal(beside[name]) for name in alone)
-
-
-# Weights, rivals, places, vectors.
-
-
-def test_sentences_that_every_report_holds_weigh_less():
-    weights = SentenceWeights(REPORTS, 0.5)
-    heart, nodule = (3**-0.5, 1.0)
-    mean = (heart + nodule) / 2
-    assert weights.of(["The heart is normal.", REPORTS[0][0]]).tolist() == pytest.approx([heart / mean, nodule / mean])
-    assert SentenceWeights(REPORTS, 0.0).of(REPORTS[0]).tolist() == [1, 1, 1]
-    tiny = TinySource(3)
-    assert [set(said) for said in reports_in(tiny)] == [set(tiny.pair(n).sentences) for n in range(tiny.pairs)]
-
-
-def test_rivals_are_not_true_of_the_report_and_do_not_depend_on_what_was_new_before():
-    objective, again = plus(), plus()
-    batch = objective.batch(0)
-    list(map(again.batch, (3, 2, 1)))
-    assert again.batch(0).rivals.embeddings_BRC.equal(batch.rivals.embeddings_BRC)
-    encoder = load_text_encoder(objective.config.text)
-    wanted = encoder.encode(["A nodule of 8 mm is seen in the left upper lobe."])[0]
-    assert batch.rivals.embeddings_BRC[0, batch.rivals.of_F2[0, 0]].allclose(wanted, atol=1e-6)
-    assert plus(hard_negatives=0).batch(0).rivals.there_BR.sum() == 0
-    assert plus(hard_negatives=1).batch(0).rivals.there_BR.sum(dim=1).tolist() == [1] * 4
-
-
-def test_places_that_are_known_are_learned():
-    objective = plus(supervision=1.0)
-    batch = objective.batch(0)
-    assert objective.counts(batch)["supervision"] == objective.counts(batch)["nowhere"] == 4
-    optimiser = torch.optim.Adam([p for p in objective.module.parameters() if p.requires_grad], lr=3e-3)
-    values = []
-    for _ in range(30):
-        found = losses_of(objective)
-        loss = found["supervision"] + 0.5 * found["nowhere"]
-        values.append(float(loss.detach()))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    assert values[-1] < 0.6 * values[0]
-    with pytest.raises(NothingToLearnFrom):
-        tiny_method("simcrop_plus", supervision=1.0)
-
-
-def test_stored_samples_bring_the_places_of_their_sentences_and_their_reports(tmp_path):
-    cells = np.array([5, 6], np.int32)
-    truth = Truth("A mass.", "positive", "mass", "", "", cells, np.array([32, 32], np.uint8))
-    image = np.zeros((224, 224, 112), np.int16)
-    save_sample(tmp_path / "one.npz", Sample(image, image.astype(np.uint8), (), (truth,), "A mass. No effusion."))
-    known = {text: np.zeros(4, np.float32) for text in ("A mass.", "No effusion.")}
-    still = Augmentation((0, 0, 0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    source = SampleSource([tmp_path / "one.npz"], known, still, 0)
-    assert source.pair(0).truths[0].cells.tolist() == cells.tolist()
-    assert list(reports_in(source)) == [("A mass.", "No effusion.")]
-
-
-@pytest.mark.parametrize("pool", ["mean", "attention"])
-@pytest.mark.parametrize("text", ["sentences", "report"])
-def test_scans_and_prompts_have_vectors_for_zero_shot(pool, text):
-    objective = plus(instance_pool=pool, instance_text=text)
-    batch = objective.batch(0)
-    images = objective.image_vectors(objective.frames(batch))
-    prompts = objective.text_vectors(batch.words_BT, batch.attended_BT)
-    assert images.shape == prompts.shape == (4, 512)
-    for vectors in (images, prompts):
-        torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4, dtype=torch.float64))
-    assert ("instance.query" in dict(objective.module.named_parameters())) == (pool == "attention")
-    assert reached(objective.module, losses_of(objective)["instance"]) == {"vision", "instance"}
-    with pytest.raises(UnusableRecipe):
-        plus(instance=0.0).image_vectors(objective.frames(batch))
-
-
-def test_what_was_learned_is_a_grounding_model():
-    objective = plus()
-    objective.module.float()
-    batch = objective.batch(0)
-    model = objective.grounding_model()
-    with torch.no_grad():
-        frames = objective.frames(batch)
-        torch.testing.assert_close(model.encode(frames), objective.vision.patch_features(frames))
-        words = batch.sentences_BSC[0]
-        torch.testing.assert_close(model.project(words), objective.network.text_projection(words))
-
-
-def test_it_compares_nothing_but_cosines():
-    made = tiny_method("simcrop_plus")
-    for changes in ({"normalise": False}, {"negatives": "batch"}, {"pooled_by": "softmax"}):
-        with pytest.raises(UnusableRecipe):
-            SimCroPPlus(dataclasses.replace(made.config, **changes), made.data, made.settings, 3)
