@@ -64,6 +64,17 @@ def test_what_is_done_is_not_done_again(compared):
     assert before == {path: path.stat().st_mtime_ns for path in output.rglob("*.safetensors")}
 
 
+def test_runs_side_by_side_learn_the_same_and_share_the_sentences(compared, tmp_path):
+    figures, rows, budget, _ = compared
+    beside = compare(rows, dataclasses.replace(budget, at_once=2), tmp_path)
+    cost = {"step_s", "memory_gb"}
+    for name, (alone,) in figures.items():
+        assert {key: value for key, value in beside[name][0].items() if key not in cost} == pytest.approx(
+            {key: value for key, value in alone.items() if key not in cost}, nan_ok=True
+        )
+    assert len(list(tmp_path.rglob("sentences*.pt"))) == 1
+
+
 @pytest.fixture
 def own_output(compared, tmp_path):
     """A copy of the output that a test may change, and the row ctclip alone."""

@@ -107,6 +107,8 @@ class Run:
     """Folders of samples of real scans, without a store."""
     encoder: Path | None = None
     """Weights whose image encoder a run starts from; what comes of it bears their licence, too."""
+    sentences: Path | None = None
+    """File that keeps the embeddings of phantoms' sentences; several runs may share one. Else in the output."""
     minutes: float = math.inf
     """Stop after so much training time, all runs of this output together, and export what there is."""
     objective: str | None = None
@@ -214,7 +216,9 @@ def _run(recipe: Recipe, data: Data, asked: Run, ranks: Ranks) -> int:
     Under torchrun that is 0 too, because torchrun would start a process again that ends otherwise.
     """
     start = start_of(asked.encoder) if asked.encoder else None
-    objective = objective_of(recipe, data, sentences=asked.output / "sentences.pt", encoder=asked.encoder)
+    objective = objective_of(
+        recipe, data, sentences=asked.sentences or asked.output / "sentences.pt", encoder=asked.encoder
+    )
     recipe = in_steps(recipe, objective)
     loop: Loop[Any] = Loop(
         objective,

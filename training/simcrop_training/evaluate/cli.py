@@ -133,6 +133,8 @@ class Methods:
     """Instead of the recipe's."""
     threads: int = 2
     """CPU threads of a run."""
+    at_once: int = 1
+    """Runs side by side: with 1 thread each, as many as there are cores end sooner than one after another."""
 
     def run(self) -> None:
         """Train, measure, write."""
@@ -144,7 +146,7 @@ class Methods:
         rows = [Contender(name, self.recipe, name) for name in names]
         rows += [Contender(path.stem, path) for path in self.recipes]
         tests = {"style a": self.held_out, "style b": self.style_b}
-        budget = Budget(self.training, tests, self.seeds, self.steps, self.threads)
+        budget = Budget(self.training, tests, self.seeds, self.steps, self.threads, self.at_once)
         _log.info("%s", table(compare(rows, budget, self.output)))
 
 

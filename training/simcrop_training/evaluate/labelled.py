@@ -40,11 +40,15 @@ class Labelled:
 
 def load_labelled(paths: Sequence[Path], shape: tuple[int, int, int]) -> Labelled:
     """Read samples, averaged to a frame of that many voxels."""
-    samples = list(map(load_sample, paths))
-    images = np.stack([coarse_image(sample.image, shape) for sample in samples])
-    organs = tuple(Organs.whole(coarse_labels(sample.labels, shape), CHEST_LABELS) for sample in samples)
-    shown_BL = np.stack([present(sample) for sample in samples])
-    return Labelled(torch.from_numpy(images), shown_BL, organs, tuple(sample.report for sample in samples))
+    images, shown, organs, reports = [], [], [], []
+    for path in paths:
+        # One at a time: hundreds of whole scans do not fit into memory.
+        sample = load_sample(path)
+        images.append(coarse_image(sample.image, shape))
+        shown.append(present(sample))
+        organs.append(Organs.whole(coarse_labels(sample.labels, shape), CHEST_LABELS))
+        reports.append(sample.report)
+    return Labelled(torch.from_numpy(np.stack(images)), np.stack(shown), tuple(organs), tuple(reports))
 
 
 def present(sample: Sample) -> NDArray[np.bool_]:

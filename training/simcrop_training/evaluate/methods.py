@@ -12,7 +12,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from statistics import median
 
@@ -43,6 +45,8 @@ from simcrop_training.recipe import Recipe, overridden, read_recipe
 
 _AT_ONCE = 16
 FIGURES = "figures.json"
+# Of all runs: the frozen text tower tells them the same.
+SENTENCES = "sentences.pt"
 Scores = NDArray[np.float64]
 
 
@@ -77,6 +81,7 @@ class Budget:
         seeds: of the runs of each contender.
         steps: instead of the recipe's, or None.
         threads: of each run.
+        at_once: runs side by side; their step times are then those of a machine so shared.
     """
 
     training: Path
@@ -84,6 +89,17 @@ class Budget:
     seeds: Sequence[int]
     steps: int | None = None
     threads: int = 2
+    at_once: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One contender with one seed, and its folder."""
+
+    contender: Contender
+    seed: int
+    recipe: Recipe
+    folder: Path
 
 
 def compare(contenders: Sequence[Contender], budget: Budget, output: Path) -> dict[str, list[dict[str, float]]]:
@@ -102,29 +118,47 @@ def compare(contenders: Sequence[Contender], budget: Budget, output: Path) -> di
         AnotherRun: a folder there holds a run of another recipe, seed, budget or training data.
     """
     measured: dict[str, list[dict[str, float]]] = {}
+    runs = [_run(contender, seed, budget, output) for contender in contenders for seed in budget.seeds]
     tests = {name: samples_identity(where) for name, where in budget.tests.items()}
-    for contender in contenders:
-        for seed in budget.seeds:
-            figures = _figures_of_run(contender, seed, budget, tests, output / contender.name / f"seed-{seed}")
-            measured.setdefault(row_name(contender, _recipe(contender, seed, budget)), []).append(figures)
+    with ThreadPoolExecutor(budget.at_once) as pool:
+        for run, _ in zip(runs, pool.map(lambda run: _trained(run, budget), runs), strict=True):
+            figures = _figures_of_run(run, budget, tests)
+            measured.setdefault(row_name(run.contender, run.recipe), []).append(figures)
             _write(output / FIGURES, measured)
             (output / "table.md").write_text(table(measured), encoding="utf-8")
     return measured
 
 
-def _figures_of_run(
-    contender: Contender, seed: int, budget: Budget, tests: Mapping[str, object], folder: Path
-) -> dict[str, float]:
-    """Those that are there if they are of these weights and scans; else what is missing is trained and measured."""
-    run = run_identity(_recipe(contender, seed, budget), budget.training, _held_out(budget))
-    require_run(folder, run)
-    if not (folder / "provenance.json").is_file() or not weights_identity(folder):
-        _train(contender, seed, budget, folder)
-    identity = {"weights": weights_identity(folder), "training": run["training"], "tests": tests}
-    path = folder / FIGURES
+def _run(contender: Contender, seed: int, budget: Budget, output: Path) -> _Run:
+    """The recipe as the run will resolve it."""
+    try:
+        recipe = read_recipe(contender.recipe, steps=budget.steps, objective=contender.objective)
+        recipe = overridden(recipe, {"seed": seed})
+    except UnusableRecipe as fault:
+        raise RunFailed(
+            f"{contender.name} cannot be trained: {fault.message} ({fault.code})", hint=fault.hint
+        ) from fault
+    return _Run(contender, seed, recipe, output / contender.name / f"seed-{seed}")
+
+
+def _trained(run: _Run, budget: Budget) -> None:
+    """Train what is not there yet."""
+    require_run(run.folder, run_identity(run.recipe, budget.training, _held_out(budget)))
+    if not (run.folder / "provenance.json").is_file() or not weights_identity(run.folder):
+        _train(run, budget)
+
+
+def _figures_of_run(run: _Run, budget: Budget, tests: Mapping[str, object]) -> dict[str, float]:
+    """Those that are there if they are of these weights and scans; else they are measured."""
+    identity = {
+        "weights": weights_identity(run.folder),
+        "training": samples_identity(budget.training),
+        "tests": tests,
+    }
+    path = run.folder / FIGURES
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if kept.get("of") != identity:
-        kept = {"of": identity, "figures": figures_of(folder, budget)}
+        kept = {"of": identity, "figures": figures_of(run.folder, budget)}
         _write(path, kept)
     figures: dict[str, float] = kept["figures"]
     return figures
@@ -137,20 +171,29 @@ def figures_of(folder: Path, budget: Budget) -> dict[str, float]:
     """
     trained = load_trained(folder)
     shape = trained.vision.config.image
-    train = load_labelled(sample_paths([budget.training]), shape)
+    train = _labelled(budget.training, shape)
     features_BC = _features(trained, train)
     figures = _cost(folder)
     for name, where in budget.tests.items():
-        paths = sample_paths([where])
-        test = load_labelled(paths, shape)
+        test = _labelled(where, shape)
         scores_BL = probe_scores(features_BC, train.present_BL, _features(trained, test))
         figures |= by_label(f"probe/{name}", _areas(scores_BL, test))
         if trained.zero_shot:
             figures |= by_label(f"zero_shot/{name}", _areas(zero_shot_scores(trained, test), test))
         if trained.retrieves:
             figures |= {f"{key}/{name}": value for key, value in retrieval(trained, test).items()}
-        figures |= {f"{key}/{name}": value for key, value in _grounding(trained, paths).items()}
+        figures |= {f"{key}/{name}": value for key, value in _grounding(trained, sample_paths([where])).items()}
     return figures
+
+
+def _labelled(folder: Path, shape: tuple[int, int, int]) -> Labelled:
+    """The scans of a folder, read once for all runs for as long as the folder holds the same."""
+    return _read(folder, shape, str(samples_identity(folder)["sha256"]))
+
+
+@lru_cache(maxsize=8)
+def _read(folder: Path, shape: tuple[int, int, int], _sha256: str) -> Labelled:
+    return load_labelled(sample_paths([folder]), shape)
 
 
 def zero_shot_scores(trained: Trained, test: Labelled) -> Scores:
@@ -186,26 +229,17 @@ def row_name(contender: Contender, recipe: Recipe) -> str:
     return f"{contender.name} (reconstruction)" if METHODS[recipe.objective].reconstruction else contender.name
 
 
-def _recipe(contender: Contender, seed: int, budget: Budget) -> Recipe:
-    """The recipe as the run will resolve it."""
-    try:
-        recipe = read_recipe(contender.recipe, steps=budget.steps, objective=contender.objective)
-        return overridden(recipe, {"seed": seed})
-    except UnusableRecipe as fault:
-        raise RunFailed(
-            f"{contender.name} cannot be trained: {fault.message} ({fault.code})", hint=fault.hint
-        ) from fault
-
-
 def _held_out(budget: Budget) -> Path:
     return next(iter(budget.tests.values()))
 
 
-def _train(contender: Contender, seed: int, budget: Budget, folder: Path) -> None:
+def _train(run: _Run, budget: Budget) -> None:
+    contender = run.contender
     command = [
-        sys.executable, "-m", "simcrop_training.cli", "run", str(contender.recipe), "--seed", str(seed),
+        sys.executable, "-m", "simcrop_training.cli", "run", str(contender.recipe), "--seed", str(run.seed),
         "--synthetic", str(budget.training), "--held-out", str(_held_out(budget)),
-        "--output", str(folder), "--threads", str(budget.threads),
+        "--output", str(run.folder), "--threads", str(budget.threads),
+        "--sentences", str(run.folder.parents[1] / SENTENCES),
     ]  # fmt: skip
     if contender.objective is not None:
         command += ["--objective", contender.objective]
@@ -214,7 +248,7 @@ def _train(contender: Contender, seed: int, budget: Budget, folder: Path) -> Non
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode != 0:
         raise RunFailed(
-            f"Training {contender.name} with seed {seed} ended with {ended.returncode}: {ended.stderr[-2000:]}",
+            f"Training {contender.name} with seed {run.seed} ended with {ended.returncode}: {ended.stderr[-2000:]}",
             hint="The same command goes on with this run once its cause is mended.",
         )
 
