@@ -302,3 +302,10 @@ def test_the_commands_from_a_list_to_a_page(chests, encoder, tmp_path):
     assert "## official: Chests, 2 scans" in page
     assert "chosen by what it is tested on" in page
     assert "| lung | 2 |" in page
+    table_of_labels = (scores / "labels.csv").read_text().splitlines()
+    assert table_of_labels[0].startswith("model,protocol,label,scans,dice")
+    assert len(table_of_labels) == 1 + 2 * 3
+    Segment(str(out), chests, tmp_path / "again", presets=("clean",), device="cpu", against=(scores,)).run()
+    again = json.loads((tmp_path / "again" / "results.json").read_text())
+    assert again["paired"]["clean"][0]["less"]["by"]["mean"] == 0
+    assert "same draws of patients" in (tmp_path / "again" / "results.md").read_text()

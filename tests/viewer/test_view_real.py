@@ -6,6 +6,7 @@ Pictures go to SIMCROP_SCREENSHOTS where it is set.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import numpy as np
 import psutil
 import pytest
 from page_hand import Page, Served
+from PIL import Image
+from recording import SIZE, Recording
 
 pytestmark = pytest.mark.slow
 
@@ -20,6 +23,7 @@ REPORT = (
     "Mass in the left lower lobe. No pleural effusion. The trachea is in the "
     "midline. The spleen is seen below the left hemidiaphragm."
 )
+SENTENCE = "Mass in the left lower lobe."
 CLICKS = 40
 # From a click on a row to the first new picture of the axial view, in ms.
 CLICK = """async (row) => {
@@ -58,6 +62,33 @@ def test_the_mass_lies_under_the_heat(page):
     page.pictured("view")
     picture = page.picture("Axial")
     assert (np.ptp(picture, axis=2) > 60).sum() > 200, "heat"
+
+
+def test_the_recording_that_opens_the_readme(page, tmp_path):
+    """From a typed sentence to its place, and from a clicked place back to the sentences."""
+    tape = Recording(page.tab)
+    box = page.section("Ask").tab.get_by_label("Type a sentence, Enter keeps it")
+    tape.look(1000)
+    for typed in re.findall(r".{1,4}", SENTENCE):
+        box.press_sequentially(typed)
+        tape.look()
+    tape.watch(10)
+    box.press("Enter")
+    page.tab.wait_for_timeout(500)
+    page.idle()
+    tape.watch(12)
+    assert page.heated("Axial") > 50
+    page.section("What is here?")
+    page.click_in("Coronal", 0.5, 0.35)
+    tape.watch(6)
+    page.tab.locator('table[aria-label="Sentences ranked for this place"]').wait_for()
+    tape.watch(10)
+    tape.look(2500)
+    file = Path(os.environ.get("SIMCROP_SCREENSHOTS", tmp_path)) / "view.gif"
+    tape.save(file)
+    with Image.open(file) as saved:
+        assert saved.n_frames > 15
+        assert saved.size == SIZE
 
 
 def test_segments_of_a_real_chest_have_their_volumes(page):

@@ -12,8 +12,9 @@ import tyro
 
 from simcrop_core.cli.options import Flag
 from simcrop_core.results import DeviceName
+from simcrop_training.evaluate.paired import Pair
 from simcrop_training.evaluate.segmenting.presets import PresetName, TaskName
-from simcrop_training.evaluate.written import PAGE, RESULTS, write_json, write_text
+from simcrop_training.evaluate.written import LABELS, PAGE, RESULTS, write_json, write_labels, write_text
 
 _log = logging.getLogger("simcrop_training")
 Triple = tuple[int, int, int]
@@ -110,7 +111,7 @@ class Segment:
     scans: Path
     """A list in the Medical Decathlon's form (JSON), or the folder of LUNA16 or BTCV."""
     output: Path
-    """results.json, results.md, and a JSON a scan."""
+    """results.json, results.md, labels.csv, and a JSON a scan."""
     presets: tuple[PresetName, ...] = ("official", "clean")
     """official: on the model's grid, as released; clean: on the scan's own voxels."""
     task: TaskName | None = None
@@ -119,6 +120,8 @@ class Segment:
     """Of the training scans that the weights were fine-tuned on; names the column of the table."""
     data: Path | None = None
     """The folder that the list's paths are relative to, where it is not the list's own."""
+    against: tuple[Path, ...] = ()
+    """Outputs of other weights on the same scans: differences of Dice, paired scan by scan."""
     surfaces: Flag = True
     """Measure surfaces too; --no-surfaces saves seconds to minutes a scan."""
     seed: int = 0
@@ -131,6 +134,7 @@ class Segment:
         from simcrop_training.evaluate.manifest import manifest_of
         from simcrop_training.evaluate.origin import segmentation_origin
         from simcrop_training.evaluate.segmenting import table
+        from simcrop_training.evaluate.segmenting.against import pairs_with
         from simcrop_training.evaluate.segmenting.datalist import read_scans, splits_of
         from simcrop_training.evaluate.segmenting.presets import protocol_of
         from simcrop_training.evaluate.segmenting.score import score
@@ -146,7 +150,9 @@ class Segment:
             figures = table.figures_of(scored)
             parts.append((protocol, splits, scored, figures))
             entries.append(table.entry_of(figures, splits, protocol, origin=origin, column=self._column(splits.name)))
-        text = table.page(Path(self.weights).name, parts)
+        name = Path(self.weights).name
+        pairs: dict[str, list[Pair]] = {p.name: pairs_with(name, scored, self.against, p) for p, _, scored, _ in parts}
+        text = table.page(name, parts, pairs)
         config = {"seed": self.seed, "presets": {p.name: p.to_dict() for p, *_ in parts}}
         described: dict[str, object] = {p.name: splits.described() for p, splits, *_ in parts}
         write_json(
@@ -156,8 +162,16 @@ class Segment:
                 "manifest": manifest_of(self.weights, described, config),
                 "entries": as_json(entries),
                 "figures": {p.name: figures for p, _, _, figures in parts},
+                "paired": pairs,
                 "left_out": {p.name: [[n.name, n.code, n.reason] for n in s.left_out] for p, _, s, _ in parts},
             },
+        )
+        write_labels(
+            self.output / LABELS,
+            [
+                ({"model": origin.model, "protocol": p.name}, list(map(table.LabelRow.of, figures.labels)))
+                for p, _, _, figures in parts
+            ],
         )
         write_text(self.output / PAGE, text)
         _log.info("%s\n%s", self.output / PAGE, text)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from simcrop_core.errors import CannotWrite, SimCroPError, TaskNotSupported
+from simcrop_core.errors import CannotWrite, SimCroPError, TaskNotSupported, UnreadableFile
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.device import prepared, resolve_device
 from simcrop_core.inference.segmentation import segment_volume
@@ -186,6 +186,27 @@ def score(
     return Scored(scorer.labels, tuple(scans), (*splits.left_out, *left_out))
 
 
+def read_scores(output: Path, protocol: Protocol) -> Scored:
+    """What an earlier call of `score` wrote into a folder; nothing where it wrote nothing.
+
+    Raises:
+        UnreadableFile: a file there is damaged, or two are of different labels.
+    """
+    labels, scans = set(), []
+    for file in sorted((output / "scans" / protocol.name).glob("*.json")):
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+            labels.add(tuple(document["labels"]))
+            scans.append(_read(document))
+        except (OSError, ValueError, KeyError, TypeError) as fault:
+            raise UnreadableFile(f"{file} is damaged.", hint="Remove it and score those weights again.") from fault
+    if len(labels) > 1:
+        raise UnreadableFile(
+            f"{output} holds scans scored with different labels.", hint="Score those weights into a new folder."
+        )
+    return Scored(labels.pop() if labels else (), tuple(scans), ())
+
+
 def as_plain(value: ScanScores) -> dict[str, Any]:
     """For JSON, which has no NaN."""
     return {
@@ -202,15 +223,17 @@ def _stored(file: Path, key: str) -> ScanScores | None:
     """What an earlier call found; None where there is nothing, or it is of other weights, files or settings."""
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-        if document["key"] != key:
-            return None
-        classes = [
-            ClassScore(**{name: math.nan if figure is None else figure for name, figure in row.items()})
-            for row in document["classes"]
-        ]
-        return ScanScores(document["name"], document["patient"], tuple(classes))
+        return _read(document) if document["key"] == key else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _read(document: Mapping[str, Any]) -> ScanScores:
+    classes = [
+        ClassScore(**{name: math.nan if figure is None else figure for name, figure in row.items()})
+        for row in document["classes"]
+    ]
+    return ScanScores(document["name"], document["patient"], tuple(classes))
 
 
 def _loaded(folder: WeightsFolder, protocol: Protocol, device: DeviceName) -> tuple[UNETR, tuple[str, ...], str]:

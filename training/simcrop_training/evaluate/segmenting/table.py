@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from simcrop_training.evaluate.origin import Origin
+from simcrop_training.evaluate.paired import Pair, pairs_table
 from simcrop_training.evaluate.segmenting.datalist import Splits
 from simcrop_training.evaluate.segmenting.metrics import TOLERANCE_MM, ClassScore, mean_dice
 from simcrop_training.evaluate.segmenting.presets import Protocol
@@ -41,6 +42,30 @@ class LabelFigures:
     missed: int
     invented: int
     invented_ml: float
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """A line of labels.csv: `LabelFigures` with the ends of its 95 % intervals, which are NaN for one patient."""
+
+    label: str
+    scans: int
+    dice: float
+    dice_lo95: float
+    dice_hi95: float
+    surface_dice: float
+    hd95_mm: float
+    missed: int
+    invented: int
+    invented_ml: float
+
+    @classmethod
+    def of(cls, figures: LabelFigures) -> LabelRow:
+        """From the figures of a label."""
+        return cls(
+            figures.label, figures.scans, figures.dice.mean, figures.dice.lo, figures.dice.hi,
+            figures.surface_dice.mean, figures.hd95_mm.mean, figures.missed, figures.invented, figures.invented_ml,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +140,20 @@ def entry_of(figures: Figures, splits: Splits, protocol: Protocol, *, origin: Or
     )  # fmt: skip
 
 
-def page(name: str, parts: Sequence[tuple[Protocol, Splits, Scored, Figures]]) -> str:
+def page(
+    name: str, parts: Sequence[tuple[Protocol, Splits, Scored, Figures]], pairs: Mapping[str, Sequence[Pair]]
+) -> str:
     """Both protocols, each with what was done, its table and its remarks.
 
     Args:
         name: of the weights.
         parts: one a protocol.
+        pairs: the weights against others, by protocol.
     """
     lines = [f"# Segmentation: {name}", ""]
     for protocol, splits, scored, figures in parts:
         lines += [f"## {protocol.name}: {splits.name}, {_counted(figures.scans)}", "", _protocol(protocol, splits), ""]
-        lines += [*_overall(figures), "", *_by_label(figures), ""]
+        lines += [*_overall(figures), "", *_by_label(figures), "", *pairs_table(pairs[protocol.name], "Dice")]
         lines += [f"- {remark}" for remark in (*splits.remarks, *_left_out(scored))] + [""]
     return "\n".join(lines)
 

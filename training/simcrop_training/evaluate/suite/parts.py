@@ -219,9 +219,11 @@ class Suite:
         return {}
 
     def _segment(self, task: TaskName, model: Model) -> Reasons:
+        scored = self.folder / "segment" / task
+        before = self.models[: self.models.index(model)]
         Segment(
-            str(self.folder / "finetune" / task / model.name), self.data(task),
-            self.folder / "segment" / task / model.name, presets=("clean",), task=task, device=self.device,
+            str(self.folder / "finetune" / task / model.name), self.data(task), scored / model.name,
+            presets=("clean",), task=task, device=self.device, against=tuple(scored / other.name for other in before),
         ).run()  # fmt: skip
         return {}
 
