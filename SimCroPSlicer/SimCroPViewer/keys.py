@@ -38,10 +38,10 @@ class Keys:
         elif key in _WINDOWS:
             viewer.desk.state.window = _WINDOWS[key]
 
-    def listening(self, server: Any) -> dict[str, Any]:
+    def listening(self, server: Any) -> list[str]:
         """Attributes of the element within which the keys count."""
         call = f"trigger('{server.trigger_name(self.pressed)}', [$event.key])"
         known = "[" + ", ".join(f"'{key}'" for key in _KEYS) + "].includes($event.key)"
         plain = "!$event.ctrlKey && !$event.metaKey && !$event.altKey"
         free = f"!$event.target.closest('{_ELSEWHERE}')"
-        return {"raw_attrs": [f'@keydown="{known} && {plain} && {free} && ($event.preventDefault(), {call})"']}
+        return [f'@keydown="{known} && {plain} && {free} && ($event.preventDefault(), {call})"']

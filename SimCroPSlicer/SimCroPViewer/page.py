@@ -10,6 +10,7 @@ from trame.widgets import vuetify3 as v3
 
 from SimCroPViewer import page_parts
 from SimCroPViewer.aria import POLITE, aria
+from SimCroPViewer.drop import dropping
 from SimCroPViewer.page_style import STYLE
 from SimCroPViewer.page_widgets import SENT, choice
 from SimCroPViewer.stage import LAYOUTS
@@ -30,7 +31,8 @@ def build_page(server: Any, viewer: Viewer) -> None:
     server.state.trame__title = "SimCroP"
     with VAppLayout(server, theme="dark") as layout:
         client.Style(STYLE)
-        with html.Div(classes="simcrop-page", tabindex=-1, **viewer.keys.listening(server)):
+        listening = [*viewer.keys.listening(server), *dropping()]
+        with html.Div(classes="simcrop-page", tabindex=-1, raw_attrs=listening):
             _bar()
             _message(viewer)
             with html.Div(classes="simcrop-body"):

@@ -12,6 +12,8 @@ from SimCroPViewer.aria import aria
 
 # The frame that a sent file's answer goes to, so that the page stays.
 SENT = "simcrop-sent"
+# The class of a box for files.
+FILE_BOX = "simcrop-file"
 
 
 def choice(name: str, label: str, choices: Sequence[tuple[str, str]]) -> None:
@@ -99,10 +101,15 @@ def upload(what: str, label: str, accept: str, *, multiple: bool = False) -> Non
             method="post",
             target=SENT,
             enctype="multipart/form-data",
-            classes=f"simcrop-upload-{what}",
+            classes=upload_form(what),
             raw_attrs=['@change="$event.currentTarget.submit(); $event.currentTarget.reset()"'],
         ),
-        html.Label(label, classes="simcrop-file"),
+        html.Label(label, classes=FILE_BOX),
     ):
         several = ["multiple"] if multiple else []
         html.Input(type="file", name="file", accept=accept, raw_attrs=several)
+
+
+def upload_form(what: str) -> str:
+    """The class of the form that sends a "scan" or a "report"."""
+    return f"simcrop-upload-{what}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import zipfile
 from pathlib import Path
 from tempfile import gettempdir
@@ -49,6 +50,37 @@ def test_a_zip_of_a_dicom_series_and_a_report_from_a_file(page, tmp_path):
     report.write_text('{"findings": "Small right pleural effusion."}', encoding="utf-8")
     send(page, "report", report)
     page.tab.locator("tr", has_text="Small right pleural effusion.").wait_for()
+
+
+def drop(page, file, on):
+    """Let a file fall on an element, as a browser would say it of a real one."""
+    content = base64.b64encode(file.read_bytes()).decode()
+    made = page.tab.evaluate_handle(DROPPED, [content, file.name])
+    page.tab.dispatch_event(on, "dragover", {"dataTransfer": made})
+    page.tab.dispatch_event(on, "drop", {"dataTransfer": made})
+
+
+DROPPED = """([content, name]) => {
+  const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
+  const dropped = new DataTransfer();
+  dropped.items.add(new File([bytes], name));
+  return dropped;
+}"""
+
+
+def test_a_file_may_be_dropped_anywhere_on_the_page(page, tmp_path):
+    """A scan on the views, and a report on the bar."""
+    shape = (50, 40, 44)
+    other = volume_of(chest_hu, affine_of(shape=shape, spacing=(7.0, 7.0, 7.0)), shape)
+    nibabel.save(nibabel.Nifti1Image(other.voxels, other.affine), tmp_path / "dropped.nii.gz")
+    drop(page, tmp_path / "dropped.nii.gz", ".simcrop-views")
+    page.tab.locator(".simcrop-name", has_text="dropped.nii.gz").wait_for()
+    page.idle()
+    report = tmp_path / "dropped.TXT"
+    report.write_text("Small left pleural effusion.", encoding="utf-8")
+    drop(page, report, ".simcrop-bar")
+    page.tab.locator("tr", has_text="Small left pleural effusion.").wait_for()
+    assert left_over() == []
 
 
 def test_a_file_that_is_no_scan_is_refused_in_words_and_the_scan_stays(page, tmp_path):
