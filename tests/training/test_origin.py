@@ -112,3 +112,10 @@ def test_the_untrained_encoder_has_two_names_and_one_training(tmp_path, released
 
 def test_packaged_segmentation_weights_go_by_their_name():
     assert segmentation_origin("starter").model == "starter"
+
+
+def test_a_reconstruction_is_called_one():
+    one = Origin("biud", "r, 5 steps", "1", 0)
+    assert list(row_names([one]).values()) == ["biud (reconstruction)"]
+    both = row_names([one, replace(one, recipe="r, 6 steps", training="2")])
+    assert list(both.values()) == ["biud (reconstruction, r, 5 steps)", "biud (reconstruction, r, 6 steps)"]

@@ -13,6 +13,7 @@ from simcrop_core.models.checksum import sha256_of
 from simcrop_core.models.config import EncoderConfig
 from simcrop_core.models.registry import resolve_weights
 from simcrop_core.models.weights_metadata import Provenance, WeightsMetadata, read_metadata
+from simcrop_training.methods import METHODS
 from simcrop_training.provenance import method_of, training_of
 
 # Of both, the released script knows only the second.
@@ -78,16 +79,18 @@ def row_names(origins: Iterable[Origin]) -> dict[tuple[str, str], str]:
     """What a table calls each row, by model and training.
 
     A model with one training alone goes by its name, the published one where it has one; several are told apart by
-    recipe, budget and data, and by a hash where these agree too.
+    recipe, budget and data, and by a hash where these agree too. A reconstruction is called one.
     """
     rows = {origin.row: origin for origin in origins}
     models, words = [model for model, _ in rows], [(origin.model, origin.recipe) for origin in rows.values()]
     names = {}
     for (model, training), origin in rows.items():
-        told = [origin.recipe] if origin.recipe else []
-        if words.count((model, origin.recipe)) > 1:
-            told.append(training[:_SHOWN] or "training unknown")
-        names[model, training] = f"{model} ({', '.join(told)})" if models.count(model) > 1 and told else model
+        told = ["reconstruction"] if model in METHODS and METHODS[model].reconstruction else []
+        if models.count(model) > 1:
+            told += [origin.recipe] if origin.recipe else []
+            if words.count((model, origin.recipe)) > 1:
+                told.append(training[:_SHOWN] or "training unknown")
+        names[model, training] = f"{model} ({', '.join(told)})" if told else model
     return names
 
 
