@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +120,17 @@ def test_a_click_is_answered_soon_and_memory_stays_in_bounds(page, viewer, capsy
         (Path(folder) / "view-figures.txt").write_text(said + "\n", encoding="utf-8")
     assert memory["session"] < 2048
     assert p50 < 2000
+
+
+def test_the_scan_as_a_rendered_volume(page, capsys):
+    """In software; where a graphics card draws, it is on from the start."""
+    button = page.tab.get_by_role("button", name="Volume rendering: seconds a picture without a graphics card")
+    before = page.picture("3D")
+    began = time.monotonic()
+    button.click()
+    page.until(lambda: np.abs(page.picture("3D") - before).mean() > 2, "another picture in 3D")
+    took = time.monotonic() - began
+    page.pictured("view-volume")
+    button.click()
+    with capsys.disabled():
+        sys.stdout.write(f"\nvolume rendering, click to first picture: {took:.1f} s\n")

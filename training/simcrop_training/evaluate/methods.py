@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from simcrop_core.errors import SimCroPError
 from simcrop_core.export.atomic import replacing
 from simcrop_core.text.ct_rate import CT_RATE_LABELS
-from simcrop_core.text.encoder import load_text_encoder
+from simcrop_training.build import embed
 from simcrop_training.data.frames import frames_of
 from simcrop_training.data.sample import sample_paths, texts_of
 from simcrop_training.engine.errors import UnusableRecipe
@@ -45,8 +45,6 @@ from simcrop_training.recipe import Recipe, overridden, read_recipe
 
 _AT_ONCE = 16
 FIGURES = "figures.json"
-# Of all runs: the frozen text tower tells them the same.
-SENTENCES = "sentences.pt"
 Scores = NDArray[np.float64]
 
 
@@ -182,7 +180,10 @@ def figures_of(folder: Path, budget: Budget) -> dict[str, float]:
             figures |= by_label(f"zero_shot/{name}", _areas(zero_shot_scores(trained, test), test))
         if trained.retrieves:
             figures |= {f"{key}/{name}": value for key, value in retrieval(trained, test).items()}
-        figures |= {f"{key}/{name}": value for key, value in _grounding(trained, sample_paths([where])).items()}
+        figures |= {
+            f"{key}/{name}": value
+            for key, value in _grounding(trained, sample_paths([where]), _sentences(folder)).items()
+        }
     return figures
 
 
@@ -239,7 +240,7 @@ def _train(run: _Run, budget: Budget) -> None:
         sys.executable, "-m", "simcrop_training.cli", "run", str(contender.recipe), "--seed", str(run.seed),
         "--synthetic", str(budget.training), "--held-out", str(_held_out(budget)),
         "--output", str(run.folder), "--threads", str(budget.threads),
-        "--sentences", str(run.folder.parents[1] / SENTENCES),
+        "--sentences", str(_sentences(run.folder)),
     ]  # fmt: skip
     if contender.objective is not None:
         command += ["--objective", contender.objective]
@@ -251,6 +252,11 @@ def _train(run: _Run, budget: Budget) -> None:
             f"Training {contender.name} with seed {run.seed} ended with {ended.returncode}: {ended.stderr[-2000:]}",
             hint="The same command goes on with this run once its cause is mended.",
         )
+
+
+def _sentences(folder: Path) -> Path:
+    """The file of embeddings that all runs of an output share: the frozen text tower tells them the same."""
+    return folder.parents[1] / "sentences.pt"
 
 
 def _cost(folder: Path) -> dict[str, float]:
@@ -266,12 +272,11 @@ def _cost(folder: Path) -> dict[str, float]:
     return cost | ({"memory_gb": max(line["speed"]["memory_gb"] for line in speeds)} if speeds else {})
 
 
-def _grounding(trained: Trained, paths: Sequence[Path]) -> dict[str, float]:
+def _grounding(trained: Trained, paths: Sequence[Path], sentences: Path) -> dict[str, float]:
     if trained.grounding is None:
         return {}
     texts = sorted({text for path in paths for text in texts_of(path)})
-    tower = trained.grounding.config.text
-    rows = dict(zip(texts, load_text_encoder(tower).encode(texts).numpy(), strict=True))
+    rows = {text: row.numpy() for text, row in embed(texts, trained.grounding.config.text, sentences).items()}
     found = measured_regions(trained.grounding, trained.frame, paths, rows)
     return {"hit": found["hit"], "auc_absent": found["auc/absent"]}
 
