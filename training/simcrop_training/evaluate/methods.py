@@ -214,7 +214,8 @@ def zero_shot_scores(trained: Trained, test: Labelled) -> Scores:
 
 def retrieval(trained: Trained, test: Labelled) -> dict[str, float]:
     """Recall among the five nearest: reports looking for their scans, and scans for their reports."""
-    found = [trained.similarities(frames, test.reports) for frames in _frames(trained, test)]
+    reports_SC = trained.words(test.reports)
+    found = [trained.similarities(frames, reports_SC) for frames in _frames(trained, test)]
     scans_by_reports = torch.cat(found).double().numpy()
     return {"report_to_scan": recall(scans_by_reports.T), "scan_to_report": recall(scans_by_reports)}
 

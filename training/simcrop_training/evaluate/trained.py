@@ -134,34 +134,42 @@ class Trained:
         return _REGION_SCALE if whole is None else whole.similarity_scale()
 
     @torch.no_grad()
-    def similarities(self, frames_B1HWD: Tensor, texts: Sequence[str]) -> Tensor:
-        """(B, S) on the CPU, cosine of scans with texts: of whole vectors, or of a text with its most similar patches.
+    def words(self, texts: Sequence[str]) -> Tensor:
+        """(S, C) texts in the space where scans are compared with them, of length 1; the same for every scan.
 
         Raises:
             ValueError: the method learned no words.
         """
-        objective = self._whole
-        if objective is None:
-            return self._with_regions(frames_B1HWD, texts)
-        pieces = [objective.masker.pieces(text, "")[0] for text in texts]
-        widest = max(map(len, pieces))
-        ids_ST = torch.tensor([ids + [0] * (widest - len(ids)) for ids in pieces])
-        attended_ST = torch.arange(widest)[None] < torch.tensor([len(ids) for ids in pieces])[:, None]
-        device = self.vision.pos_embed.device
-        texts_SC: Tensor = objective.text_vectors(ids_ST.to(device), attended_ST.to(device))
-        images_BC: Tensor = objective.image_vectors(frames_B1HWD.to(device))
-        return (images_BC @ texts_SC.T).cpu()
+        device, objective = self.vision.pos_embed.device, self._whole
+        if objective is not None:
+            pieces = [objective.masker.pieces(text, "")[0] for text in texts]
+            widest = max(map(len, pieces))
+            ids_ST = torch.tensor([ids + [0] * (widest - len(ids)) for ids in pieces])
+            attended_ST = torch.arange(widest)[None] < torch.tensor([len(ids) for ids in pieces])[:, None]
+            return objective.text_vectors(ids_ST.to(device), attended_ST.to(device))
+        model = self._regions()
+        encoded_SC = load_text_encoder(model.config.text).encode(list(texts)).clone()
+        return F.normalize(model.project(encoded_SC.to(device)).float(), dim=-1)
 
-    def _with_regions(self, frames_B1HWD: Tensor, texts: Sequence[str]) -> Tensor:
-        model = self.grounding
-        if model is None:
-            raise ValueError("This method has learned no words.")
-        device = self.vision.pos_embed.device
-        words_SC = load_text_encoder(model.config.text).encode(list(texts)).clone()
-        words_SC = F.normalize(model.project(words_SC.to(device)).float(), dim=-1)
-        patches_BNC = F.normalize(model.encode(frames_B1HWD.to(device)).float(), dim=-1)
+    @torch.no_grad()
+    def similarities(self, frames_B1HWD: Tensor, words_SC: Tensor) -> Tensor:
+        """(B, S) on the CPU, cosine of scans with `words`: of whole vectors, or of a text with its nearest patches.
+
+        Raises:
+            ValueError: the method learned no words.
+        """
+        frames_B1HWD = frames_B1HWD.to(self.vision.pos_embed.device)
+        if self._whole is not None:
+            return (self._whole.image_vectors(frames_B1HWD) @ words_SC.T).cpu()
+        model = self._regions()
+        patches_BNC = F.normalize(model.encode(frames_B1HWD).float(), dim=-1)
         nearest_BSK = (words_SC @ patches_BNC.mT).topk(model.config.top_k, dim=-1).values
         return nearest_BSK.mean(dim=-1).cpu()
+
+    def _regions(self) -> GroundingModel:
+        if self.grounding is None:
+            raise ValueError("This method has learned no words.")
+        return self.grounding
 
 
 def load_trained(folder: Path) -> Trained:

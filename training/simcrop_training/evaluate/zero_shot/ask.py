@@ -28,7 +28,8 @@ class Asker:
         if not trained.zero_shot:
             raise ValueError("This method has learned no words.")
         self._trained = trained
-        self._texts = [text for asked in prompts.values() for text in (*asked.positive, *asked.negative)]
+        # Once for all scans.
+        self._words_TC = trained.words([text for p in prompts.values() for text in (*p.positive, *p.negative)])
         self._counts = [(len(asked.positive), len(asked.negative)) for asked in prompts.values()]
 
     def probabilities(self, frames_B1HWD: Tensor) -> NDArray[np.float64]:
@@ -37,7 +38,7 @@ class Asker:
         Args:
             frames_B1HWD: intensities in −1…1.
         """
-        similarities_BT = self._trained.similarities(frames_B1HWD, self._texts).double()
+        similarities_BT = self._trained.similarities(frames_B1HWD, self._words_TC).double()
         gains, start = [], 0
         for positive, negative in self._counts:
             middle, end = start + positive, start + positive + negative
