@@ -11,7 +11,7 @@ from simcrop_core.results import as_json
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Every check of a scan: passed, repaired, warned of or refused (exit code 1), and what to do (docs/passport.md)."""
+    """Every check of a scan: passed, repaired, warned of or refused (exit code 1); docs/passport.md."""
 
     ct: CT
     """NIfTI, NRRD, MHA/MHD, a folder or zip of one DICOM series."""
