@@ -102,7 +102,7 @@ NIFTI = {
     "nifti-negative-size": (nifti(dim=[3, -60, 44, 50, 1, 1, 1, 1]), NOT_SINGLE),
     "nifti-half-of-a-pair": (nifti(magic=b"ni1"), UNREADABLE),
     "nifti-offset": (nifti(vox_offset=1e30), UNREADABLE),
-    "nifti-slope-infinite": (nifti(scl_slope=np.inf), UNREADABLE),
+    "nifti-intercept-infinite": (nifti(scl_slope=1, scl_inter=np.inf), UNREADABLE),
     "nifti-type-unknown": (nifti(datatype=4242), UNREADABLE),
     "nifti-complex": (nifti(voxels=np.zeros(SHAPE, np.complex64)), UNREADABLE),
     "nifti-colour": (nifti(voxels=np.zeros(SHAPE, [("R", "u1"), ("G", "u1"), ("B", "u1")])), NOT_SINGLE),
