@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ FORMATS = {"NrrdImageIO": "NRRD", "MetaImageIO": "MetaImage"}
 _LONGEST_META_HEADER = 2**16
 _MOST_META_AXES = 10
 _VOXELS_ELSEWHERE = re.compile(rb"^(data ?file:|ElementDataFile\s*=\s*(?!\s|LOCAL))", re.MULTILINE | re.IGNORECASE)
+_VOXELS_HERE = re.compile(rb"^ElementDataFile\s*=\s*LOCAL[^\n]*\n", re.MULTILINE | re.IGNORECASE)
+_COMPRESSED = re.compile(rb"^CompressedData\s*=\s*True", re.MULTILINE | re.IGNORECASE)
+_CHUNK = 2**20
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -52,6 +56,8 @@ def read_itk(path: Path, image_io: str, job: Job | None = None) -> Volume:
     reader = _inspected(path, image_io)
     header = _header(reader, path, image_io)
     _require_room_in_file(header, path)
+    if image_io == "MetaImageIO":
+        _require_sound_compression(path)
     if job is not None:
         job.step("reading", 0, 1)
     if reader.GetDimension() > 3:
@@ -111,6 +117,24 @@ def _require_room_in_file(header: Header, path: Path) -> None:
             return
     size = np.dtype(header.stored_type).itemsize
     require_room(math.prod(header.shape) * size, header.file_bytes, compressed=True, name=path.name)
+
+
+def _require_sound_compression(path: Path) -> None:
+    """ITK's MetaImage reader goes on with other voxels where the compressed ones are damaged; so look at them first."""
+    with path.open("rb") as file:
+        start = file.read(_LONGEST_META_HEADER)
+        voxels = _VOXELS_HERE.search(start)
+        if voxels is None or not _COMPRESSED.search(start, 0, voxels.start()):
+            return
+        file.seek(voxels.end())
+        decoder = zlib.decompressobj()
+        try:
+            while not decoder.eof and (chunk := decoder.unconsumed_tail or file.read(_CHUNK)):
+                decoder.decompress(chunk, _CHUNK)
+        except zlib.error as error:
+            raise UnreadableFile(f"{path.name} is damaged: {error}.", hint="Copy or export it again.") from error
+    if not decoder.eof:
+        raise UnreadableFile(f"{path.name} ends before its last voxel.", hint="Copy it again.")
 
 
 def _damaged(path: Path, error: RuntimeError) -> UnreadableFile:

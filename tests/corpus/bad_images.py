@@ -154,11 +154,11 @@ NRRD = {
     "nrrd-endless-header": (written("scan.nrrd", b"NRRD0004\n" + b"key: value\n" * 100_000), UNREADABLE),
     "nrrd-encoding-unknown": (nrrd(encoding="rot13"), UNREADABLE),
     "nrrd-voxels-cut": (nrrd(content=VOXELS.tobytes()[:1000]), UNREADABLE),
-    "nrrd-gzip-damaged": (nrrd(encoding="gzip"), UNREADABLE),
+    "nrrd-gzip-damaged": (nrrd(encoding="gzip", content=gzip.compress(PLAIN)[:500]), UNREADABLE),
     "nrrd-promises-terabytes": (nrrd(sizes="90000 90000 90000"), UNREADABLE),
     "nrrd-promises-too-much": (nrrd(sizes="2000 2000 500", content=b"\0" * 64), UNREADABLE),
     "nrrd-other-file": (nrrd("scan.nhdr", content=b"", more="data file: ../../../etc/passwd\n"), UNREADABLE),
-    "nrrd-one-plane": (nrrd(directions="space directions: (6,0,0) (6,0,0) (0,0,6)\n"), GEOMETRY),
+    "nrrd-one-plane": (nrrd(directions="space directions: (6,0,0) (6,0,0) (0,0,6)\n"), UNREADABLE),
     "nrrd-no-space": (nrrd(space="", directions="spacings: 6 6 6\n"), ("orientation-unstated", "warned")),
 }
 
@@ -260,7 +260,7 @@ DICOM = {
     "dicom-tilted": (series(slant_mm=1.0), GEOMETRY),
     "dicom-two-phases": (lambda folder: two(folder, same=True), NOT_SINGLE),
     "dicom-two-series": (lambda folder: two(folder, same=False), ("series-choice-needed", "refused")),
-    "dicom-no-rescale": (series(intercept=0.0), VALUES),
+    "dicom-no-rescale": (series(intercept=0.0, pixel_mm=(8.0, 8.0)), VALUES),
     "dicom-lying-rows": (changed(Rows=60000, Columns=60000), UNREADABLE),
     "dicom-copy": (beside("copy", lambda p: (p / "03").read_bytes()), ("copies-left-out", "repaired")),
     "dicom-slice-cut": (beside("05", lambda p: (p / "05").read_bytes()[:-300]), UNREADABLE),
