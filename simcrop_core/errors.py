@@ -33,6 +33,12 @@ class UnreadableFile(SimCroPError):
     code = "unreadable-file"
 
 
+class NotACT(SimCroPError):
+    """It is an image, but of another modality, a localizer, a projection (MIP) or a picture of a screen."""
+
+    code = "not-a-ct"
+
+
 class NotASingleVolume(SimCroPError):
     """The file holds several volumes (4D), colours (RGB), or too few slices to be one CT volume."""
 

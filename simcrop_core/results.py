@@ -14,6 +14,7 @@ AT_SCHEMA = "simcrop.at/1"
 FINDINGS_SCHEMA = "simcrop.findings/1"
 SEGMENT_SCHEMA = "simcrop.segment/1"
 INFO_SCHEMA = "simcrop.info/1"
+CHECK_SCHEMA = "simcrop.check/1"
 
 Polarity = Literal["positive", "negated", "uncertain", "normal"]
 Kind = Literal["finding", "comparison", "recommendation", "technique"]
@@ -271,6 +272,24 @@ class InfoResult:
     passport: list[PassportFinding] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     schema: str = INFO_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What `simcrop check --json` prints.
+
+    Attributes:
+        name: of the file, folder or series.
+        volume: its grid; None where there is none.
+        outcome: the worst of `passport`.
+        passport: every check, in order; a refusal is the last.
+    """
+
+    name: str
+    volume: VolumeInfo | None
+    outcome: Outcome
+    passport: list[PassportFinding]
+    schema: str = CHECK_SCHEMA
 
 
 def as_json(result: Any) -> dict[str, Any]:

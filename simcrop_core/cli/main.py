@@ -14,6 +14,7 @@ from tyro.conf import subcommand
 
 from simcrop_core import __version__
 from simcrop_core.cli.bench import Bench
+from simcrop_core.cli.check import Check
 from simcrop_core.cli.console import exit_code
 from simcrop_core.cli.demo import Demo
 from simcrop_core.cli.findings import Findings
@@ -50,6 +51,7 @@ Command = (
     | Annotated[Findings, subcommand("findings")]
     | Annotated[Segment, subcommand("segment")]
     | Annotated[Info, subcommand("info")]
+    | Annotated[Check, subcommand("check")]
     | Annotated[Weights, subcommand("weights")]
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Demo, subcommand("demo")]
@@ -67,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(encoding="utf-8", errors="replace")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    command: Ground | Findings | Segment | Info | Weights | Bench | Demo | Phantom | Serve | View = tyro.cli(
+    command: Ground | Findings | Segment | Info | Check | Weights | Bench | Demo | Phantom | Serve | View = tyro.cli(
         Command,
         prog="simcrop",
         description=DESCRIPTION,

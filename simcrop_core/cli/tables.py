@@ -12,6 +12,7 @@ from simcrop_core.demo.result import DemoResult
 from simcrop_core.export.wording import NOT_A_DIAGNOSIS
 from simcrop_core.results import (
     AtResult,
+    CheckResult,
     Evidence,
     FindingsResult,
     GroundResult,
@@ -20,6 +21,7 @@ from simcrop_core.results import (
     SentenceResult,
 )
 
+_OUTCOME_STYLE = {"pass": "green", "repaired": "yellow", "warned": "yellow", "refused": "red"}
 _EVIDENCE_STYLE = {"located": "green", "weak": "yellow"}
 
 
@@ -121,6 +123,18 @@ def say_passport(findings: list[PassportFinding]) -> None:
     for finding in findings:
         if finding.outcome != "pass":
             out.print(f"[yellow]{finding.outcome}[/] {escape(finding.message)} [dim]({finding.code})[/]")
+
+
+def say_check(result: CheckResult) -> None:
+    """A row a check, and what came of all of them."""
+    table = Table("check", "outcome", "what was found, and what to do", box=None, header_style="bold")
+    for finding in result.passport:
+        words = escape(finding.message) + (f" [dim]{escape(finding.hint)}[/]" if finding.hint else "")
+        table.add_row(finding.code, f"[{_OUTCOME_STYLE[finding.outcome]}]{finding.outcome}[/]", words)
+    for column in table.columns[:2]:
+        column.no_wrap = True
+    out.print(table)
+    out.print(f"{escape(result.name)}: [{_OUTCOME_STYLE[result.outcome]}]{result.outcome}[/]", soft_wrap=True)
 
 
 def say_demo(result: DemoResult, folder: Path) -> None:

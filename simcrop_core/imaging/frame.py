@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simcrop_core.errors import NotAChest
 from simcrop_core.imaging.affine import Affine, apply, scaled, translated
+from simcrop_core.imaging.chest_checks import no_lungs
 from simcrop_core.imaging.frame_config import FrameConfig
 from simcrop_core.imaging.lattice import Lattice, Triple, index_in, lattice_of
 from simcrop_core.imaging.lungs import LungEstimate, estimate_lungs
@@ -129,11 +129,7 @@ def place_frames(
     lattice = lattice_of(volume, config.spacing_mm, config.axes)
     lungs = estimate_lungs(volume) if config.placement == "lungs" else None
     if config.placement == "lungs" and lungs is None and not force:
-        x, y, z = (n * s / 10 for n, s in zip(volume.shape, volume.spacing_mm, strict=True))
-        raise NotAChest(
-            f"No lungs were found in this scan of {x:.0f} × {y:.0f} × {z:.0f} cm.",
-            hint="Choose a chest series, or pass --force to run on the middle of the scan anyway.",
-        )
+        raise no_lungs(volume)
     offsets = _offsets_on_lungs(lattice, config, lungs) if lungs else (_offset_on_volume(lattice, config),)
     return lattice, offsets, lungs
 

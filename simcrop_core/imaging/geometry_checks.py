@@ -17,6 +17,12 @@ ORTHOGONAL_DEG = 0.01
 REPAIRABLE_DEG = 1.0
 SPACING_MM = (0.2, 10.0)
 SMALLEST_FIELD_MM = 100.0
+# In-plane fields of view are 50 cm, extended ones 80; a whole body is 2 m long.
+WIDEST_FIELD_MM = 1000.0
+LONGEST_FIELD_MM = 2200.0
+# A gantry tilts by 30° at most; volumes beyond that were cut anew along another plane.
+OBLIQUE_DEG = 30.0
+FEWEST_VOXELS = 16
 FARTHEST_MM = 1e6
 
 Checked = tuple[Volume, PassportFinding]
@@ -82,8 +88,36 @@ def check_spacing(volume: Volume) -> Checked:
     return volume, PassportFinding("spacing", "pass", f"Voxels of {described} mm.")
 
 
+def check_orientation(volume: Volume) -> Checked:
+    """How the axes lie in the patient, and how far they are turned away from its own."""
+    directions = np.abs(volume.affine[:3, :3] / spacing_mm(volume.affine))
+    turned = float(np.degrees(np.arccos(np.clip(directions.max(axis=0), 0, 1))).max())
+    if turned > OBLIQUE_DEG:
+        return volume, PassportFinding(
+            code="orientation",
+            outcome="warned",
+            message=f"Stored {volume.orientation}, and {turned:.0f}° oblique: no scanner's gantry tilts so far.",
+            hint="It may be a reformatted plane, not the CT itself. Choose the axial series where there is one.",
+        )
+    oblique = f", {turned:.1f}° oblique" if turned > ORTHOGONAL_DEG else ""
+    return volume, PassportFinding("orientation", "pass", f"Stored {volume.orientation}{oblique}.")
+
+
+def check_size(volume: Volume) -> Checked:
+    """Whether the volume has voxels enough to show anything; too many for any CT were refused by the reader."""
+    described = " × ".join(map(str, volume.shape))
+    if min(volume.shape) < FEWEST_VOXELS:
+        return volume, PassportFinding(
+            code="size",
+            outcome="warned",
+            message=f"Only {described} voxels.",
+            hint="A part of a series, or one reduced for a preview? Give the whole of it.",
+        )
+    return volume, PassportFinding("size", "pass", f"{described} voxels.")
+
+
 def check_field_of_view(volume: Volume) -> Checked:
-    """Whether the volume is large enough to hold a chest."""
+    """Whether the volume is large enough to hold a chest, and no larger than a patient."""
     extent = [size * edge for size, edge in zip(volume.shape, volume.spacing_mm, strict=True)]
     described = " × ".join(f"{edge:.0f}" for edge in extent)
     if min(extent) < SMALLEST_FIELD_MM:
@@ -92,6 +126,13 @@ def check_field_of_view(volume: Volume) -> Checked:
             outcome="warned",
             message=f"The field of view is only {described} mm.",
             hint="It cannot hold both lungs: what a sentence is about may be outside it.",
+        )
+    if max(extent) > LONGEST_FIELD_MM or sorted(extent)[1] > WIDEST_FIELD_MM:
+        return volume, PassportFinding(
+            code="field-of-view",
+            outcome="warned",
+            message=f"The field of view is {described} mm, larger than a patient.",
+            hint="Check the spacing in the header: lengths and places are as wrong as it is.",
         )
     return volume, PassportFinding("field-of-view", "pass", f"A field of view of {described} mm.")
 

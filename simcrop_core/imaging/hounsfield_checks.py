@@ -21,6 +21,10 @@ LEAST_SOFT_TISSUE = 0.01
 UNSCALED_TISSUE = (900, 1250)
 MOST_BONE = 0.1
 LEAST_PADDING = 0.005
+# Every chest has lung emptier than this; a soft tissue window begins at −160.
+LEAST_AIR_HU = -500
+# A CT's highest value is one voxel of metal or bone; clipped to a lung window, it is all soft tissue.
+MOST_AT_THE_TOP = 0.1
 _SAMPLES_AN_AXIS = 64
 _REEXPORT = "Export the series again in Hounsfield units, with the rescale slope and intercept of its DICOM headers."
 
@@ -66,6 +70,8 @@ def check_hounsfield(volume: Volume) -> Checked:
         raise NotHounsfield(f"The values run from {low:g} to {high:g}: a picture windowed for display.", hint=_REEXPORT)
     if low >= -2 and high <= 2:
         raise NotHounsfield(f"The values run from {low:.2g} to {high:.2g}: normalised, not HU.", hint=_REEXPORT)
+    if low >= -128 and high <= 127:
+        raise NotHounsfield(f"The values run from {low:g} to {high:g}: a picture of 8 bits.", hint=_REEXPORT)
     if low >= 0 or _share(values, UNSCALED_TISSUE) > MOST_BONE:
         raise NotHounsfield(
             f"The values run from {low:.0f} to {high:.0f}, as stored by a scanner before its rescale.", hint=_REEXPORT
@@ -74,7 +80,15 @@ def check_hounsfield(volume: Volume) -> Checked:
         raise NotHounsfield(
             "Almost everything is emptier than soft tissue: the rescale intercept was subtracted twice.", hint=_REEXPORT
         )
-    return volume, PassportFinding("hounsfield", "pass", f"Values from about {low:.0f} to {high:.0f} HU.")
+    described = f"Values from about {low:.0f} to {high:.0f} HU"
+    if low > LEAST_AIR_HU or _clipped(values, high):
+        return volume, PassportFinding(
+            code="hounsfield",
+            outcome="warned",
+            message=f"{described}: clipped to a window for display, or no lung in it.",
+            hint="What was clipped is lost. Export the series again without a window.",
+        )
+    return volume, PassportFinding("hounsfield", "pass", f"{described}.")
 
 
 def check_padding(volume: Volume) -> Checked:
@@ -89,6 +103,11 @@ def check_padding(volume: Volume) -> Checked:
     return volume, PassportFinding(
         "padding", "pass", f"{share:.0%} of the voxels are padding ({mark:.0f}), read as air."
     )
+
+
+def _clipped(values: HounsfieldValues, high: float) -> bool:
+    """Whether much of the scan has the highest value there is, as under a ceiling."""
+    return float((values == high).mean()) > MOST_AT_THE_TOP
 
 
 def _sample(volume: Volume) -> HounsfieldValues:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from simcrop_core.errors import NotASingleVolume, UnreadableFile
 from simcrop_core.imaging.affine import Affine
 from simcrop_core.imaging.header import ORIENTATION_UNSTATED, Header
-from simcrop_core.imaging.single_volume import single_volume
+from simcrop_core.imaging.single_volume import require_room, single_volume
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.imaging.voxel_values import to_hounsfield
 from simcrop_core.progress import Job
@@ -22,6 +24,10 @@ FORMATS = {"NrrdImageIO": "NRRD", "MetaImageIO": "MetaImage"}
 
 _LONGEST_META_HEADER = 2**16
 _MOST_META_AXES = 10
+_VOXELS_ELSEWHERE = re.compile(rb"^(data ?file:|ElementDataFile\s*=\s*(?!\s|LOCAL))", re.MULTILINE | re.IGNORECASE)
+_VOXELS_HERE = re.compile(rb"^ElementDataFile\s*=\s*LOCAL[^\n]*\n", re.MULTILINE | re.IGNORECASE)
+_COMPRESSED = re.compile(rb"^CompressedData\s*=\s*True", re.MULTILINE | re.IGNORECASE)
+_CHUNK = 2**20
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -49,6 +55,9 @@ def read_itk(path: Path, image_io: str, job: Job | None = None) -> Volume:
     """
     reader = _inspected(path, image_io)
     header = _header(reader, path, image_io)
+    _require_room_in_file(header, path)
+    if image_io == "MetaImageIO":
+        _require_sound_compression(path)
     if job is not None:
         job.step("reading", 0, 1)
     if reader.GetDimension() > 3:
@@ -99,6 +108,33 @@ def _require_few_axes(path: Path) -> None:
     stated = [int(number) for number in re.findall(rb"NDims\s*[=:]\s*(\d+)", header)]
     if not stated or not all(1 <= axes <= _MOST_META_AXES for axes in stated):
         raise UnreadableFile(f"The header of {path.name} states no valid number of axes.", hint="Export it again.")
+
+
+def _require_room_in_file(header: Header, path: Path) -> None:
+    """Refuse a header that promises what the file cannot hold; one whose voxels lie in another file says nothing."""
+    with path.open("rb") as file:
+        if _VOXELS_ELSEWHERE.search(file.read(_LONGEST_META_HEADER)):
+            return
+    size = np.dtype(header.stored_type).itemsize
+    require_room(math.prod(header.shape) * size, header.file_bytes, compressed=True, name=path.name)
+
+
+def _require_sound_compression(path: Path) -> None:
+    """ITK's MetaImage reader goes on with other voxels where the compressed ones are damaged; so look at them first."""
+    with path.open("rb") as file:
+        start = file.read(_LONGEST_META_HEADER)
+        voxels = _VOXELS_HERE.search(start)
+        if voxels is None or not _COMPRESSED.search(start, 0, voxels.start()):
+            return
+        file.seek(voxels.end())
+        decoder = zlib.decompressobj()
+        try:
+            while not decoder.eof and (chunk := decoder.unconsumed_tail or file.read(_CHUNK)):
+                decoder.decompress(chunk, _CHUNK)
+        except zlib.error as error:
+            raise UnreadableFile(f"{path.name} is damaged: {error}.", hint="Copy or export it again.") from error
+    if not decoder.eof:
+        raise UnreadableFile(f"{path.name} ends before its last voxel.", hint="Copy it again.")
 
 
 def _damaged(path: Path, error: RuntimeError) -> UnreadableFile:

@@ -81,7 +81,7 @@ def estimate_lungs(volume: Volume) -> LungEstimate | None:
     where the airway opens to the outside.
     """
     lattice = lattice_of(volume, (GRID_MM, GRID_MM, GRID_MM), "RAS")
-    hu = _nearest_voxels(volume, lattice)
+    hu = nearest_voxels(volume, lattice)
     body = _largest_part(ndimage.binary_opening(hu > AIR_HU))
     lungs = _lung_parts((hu < AIR_HU) & _within_body_depth(body), hu)
     volume_ml = float(lungs.sum()) * VOXEL_ML
@@ -91,7 +91,7 @@ def estimate_lungs(volume: Volume) -> LungEstimate | None:
     return LungEstimate(lungs, lattice.affine, volume_ml, midline, half)
 
 
-def _nearest_voxels(volume: Volume, lattice: Lattice) -> NDArray[np.float32]:
+def nearest_voxels(volume: Volume, lattice: Lattice) -> NDArray[np.float32]:
     """The voxel nearest to each lattice point: a strided look at the volume, without interpolation."""
     index: list[NDArray[np.int_]] = [np.empty(0, dtype=int)] * 3
     for axis in range(3):

@@ -22,7 +22,7 @@ from simcrop_core.errors import BrokenGeometry, NotASingleVolume, UnreadableFile
 from simcrop_core.imaging.affine import Affine
 from simcrop_core.imaging.header import Header
 from simcrop_core.imaging.nifti_forms import form_findings, stated_forms
-from simcrop_core.imaging.single_volume import room_for, single_volume
+from simcrop_core.imaging.single_volume import require_room, room_for, single_volume
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.imaging.voxel_values import HounsfieldValues, fits_in_place, gathered, to_hounsfield
 from simcrop_core.progress import Job
@@ -37,7 +37,6 @@ _log = logging.getLogger(__name__)
 GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 2**20  # igzip hands a piece of this size over through the processor's cache
 _LONGEST_EXTENSION = 2**26
-_MOST_DEFLATE = 1032  # bytes out for a byte in: deflate reaches no more (RFC 1951: 258 bytes from two bits)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,6 +154,10 @@ def _read_raw_header(stream: BinaryIO, path: Path) -> Nifti1Header:
         raw.check_fix(logger=_log)
     except (HeaderDataError, OverflowError, ValueError) as error:
         raise UnreadableFile(f"The header of {path.name} is damaged: {error}.", hint="Export it again.") from error
+    if not 1 <= int(raw["dim"][0]) <= 7:
+        raise UnreadableFile(
+            f"{path.name} states {raw['dim'][0]} axes; NIfTI has one to seven.", hint="Export it again."
+        )
     if raw["magic"].item() != header_class.single_magic:
         raise UnreadableFile(
             f"{path.name} is half of a pair (.hdr, .img).", hint="Save it as one .nii or .nii.gz file."
@@ -201,12 +204,8 @@ def _require_room_in_file(layout: _Layout, path: Path) -> None:
     """Refuse, before any memory is taken, a header that promises what a file of this size cannot hold."""
     promised = layout.count * layout.dtype.itemsize
     with path.open("rb") as file:
-        most = layout.header.file_bytes * (_MOST_DEFLATE if file.read(2) == GZIP_MAGIC else 1)
-    if promised > most:
-        raise UnreadableFile(
-            f"{path.name} is too small for the {promised / 2**20:.0f} MiB of voxels that its header promises.",
-            hint="It was cut off while being copied, or was made up; copy or export it again.",
-        )
+        compressed = file.read(2) == GZIP_MAGIC
+    require_room(promised, layout.header.file_bytes, compressed=compressed, name=path.name)
 
 
 def _discard(stream: BinaryIO, count: int, path: Path) -> None:

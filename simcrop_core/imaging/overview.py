@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from simcrop_core.errors import SimCroPError
+from simcrop_core.errors import BrokenGeometry, Cancelled, CannotWrite, OutOfMemory, SimCroPError
+from simcrop_core.imaging.geometry_checks import require_affine
 from simcrop_core.imaging.header import Header
-from simcrop_core.imaging.lungs import estimate_lungs
-from simcrop_core.imaging.passport import check
+from simcrop_core.imaging.inspection import inspect_scan
+from simcrop_core.imaging.passport import refused
 from simcrop_core.imaging.read import read_header, read_volume
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.progress import Job
-from simcrop_core.results import InfoResult, PassportFinding, VolumeInfo
+from simcrop_core.results import CheckResult, InfoResult, Outcome, PassportFinding, VolumeInfo
 
+_FROM_BEST: tuple[Outcome, ...] = ("pass", "repaired", "warned", "refused")
 _PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 # Enough voxels for a percentile to within a few HU.
 _SAMPLED = 2_000_000
@@ -34,9 +36,8 @@ def overview(path: Path, *, series: str | None = None, job: Job | None = None) -
         SimCroPError: the file cannot be read at all.
     """
     header = read_header(path, series=series, job=job)
-    volume, passport = _checked(read_volume(path, series=series, job=job))
-    refused = any(finding.outcome == "refused" for finding in passport)
-    lungs = None if refused else estimate_lungs(volume)
+    found = inspect_scan(read_volume(path, series=series, job=job))
+    volume, lungs = found.volume, found.lungs
     box = (
         None if lungs is None else np.round(np.stack([f(lungs.box_ras_points(), axis=0) for f in (np.min, np.max)]), 1)
     )
@@ -46,18 +47,39 @@ def overview(path: Path, *, series: str | None = None, job: Job | None = None) -
         field_of_view_mm=header.extent_mm,
         hu_percentiles=_hu_percentiles(volume),
         lungs_box_ras_mm=None if box is None else (tuple(box[0].tolist()), tuple(box[1].tolist())),
-        passport=passport,
-        warnings=[] if lungs is not None or refused else ["No lungs were found in this scan."],
+        passport=found.passport,
     )
 
 
-def _checked(volume: Volume) -> tuple[Volume, list[PassportFinding]]:
-    """The volume as the passport leaves it, or as it was read where the passport refuses it."""
+def check_scan(path: Path, *, series: str | None = None, job: Job | None = None) -> CheckResult:
+    """The passport of whatever is at a path: what no reader takes is a finding, too.
+
+    Raises:
+        CannotWrite: no room to unpack an archive.
+        OutOfMemory: it does not fit this machine.
+        Cancelled: `job` was asked to stop.
+    """
     try:
-        return check(volume)
+        volume = read_volume(path, series=series, job=job)
+    except (Cancelled, CannotWrite, OutOfMemory):
+        raise
     except SimCroPError as refusal:
-        refused = PassportFinding(refusal.code, "refused", refusal.message, refusal.hint)
-        return volume, [*volume.findings, refused]
+        return CheckResult(path.name, None, "refused", [refused(refusal)])
+    found = inspect_scan(volume)
+    return CheckResult(volume.name, _info_of(found.volume), _worst(found.passport), found.passport)
+
+
+def _info_of(volume: Volume) -> VolumeInfo | None:
+    """None where the affine is too broken to say anything of the grid."""
+    try:
+        require_affine(volume.affine)
+    except BrokenGeometry:
+        return None
+    return volume_info(volume)
+
+
+def _worst(passport: list[PassportFinding]) -> Outcome:
+    return max((finding.outcome for finding in passport), key=_FROM_BEST.index)
 
 
 def _hu_percentiles(volume: Volume) -> dict[str, float]:

@@ -5,10 +5,13 @@ The codes are listed in docs/passport.md and stay what they are.
 
 from __future__ import annotations
 
+from simcrop_core.errors import BrokenGeometry, NotHounsfield, SimCroPError
 from simcrop_core.imaging.geometry_checks import (
     check_affine,
     check_field_of_view,
+    check_orientation,
     check_orthogonality,
+    check_size,
     check_spacing,
 )
 from simcrop_core.imaging.hounsfield_checks import check_finite, check_hounsfield, check_padding
@@ -20,6 +23,8 @@ _CHECKS = (
     check_affine,
     check_spacing,
     check_orthogonality,
+    check_orientation,
+    check_size,
     check_field_of_view,
     check_finite,
     check_hounsfield,
@@ -41,8 +46,29 @@ def check(volume: Volume) -> tuple[Volume, list[PassportFinding]]:
         BrokenGeometry: the affine cannot be one, or its axes, slant or spacing are no CT's.
         NotHounsfield: the values are not HU.
     """
+    volume, findings, refusal = _judged(volume)
+    if refusal is not None:
+        raise refusal
+    return volume, findings
+
+
+def inspect(volume: Volume) -> tuple[Volume, list[PassportFinding]]:
+    """As `check`, but a refusal is the last finding; the volume is then as far as it was repaired."""
+    volume, findings, refusal = _judged(volume)
+    return volume, findings if refusal is None else [*findings, refused(refusal)]
+
+
+def refused(refusal: SimCroPError) -> PassportFinding:
+    """A refusal as a row of the passport."""
+    return PassportFinding(refusal.code, "refused", refusal.message, refusal.hint)
+
+
+def _judged(volume: Volume) -> tuple[Volume, list[PassportFinding], SimCroPError | None]:
     findings = list(volume.findings)
     for one_check in _CHECKS:
-        volume, finding = one_check(volume)
+        try:
+            volume, finding = one_check(volume)
+        except (BrokenGeometry, NotHounsfield) as refusal:
+            return volume, findings, refusal
         findings.append(finding)
-    return volume, findings
+    return volume, findings, None

@@ -26,6 +26,7 @@ def read_volume(path: Path, *, series: str | None = None, job: Job | None = None
 
     Raises:
         UnreadableFile: missing, damaged, cut off, or no format that is read.
+        NotACT: DICOM images of another modality, localizers or projections only.
         NotASingleVolume: 4D, colours, several phases, or fewer than four slices.
         SeriesChoiceNeeded: several DICOM series and none named.
         BrokenGeometry: DICOM slices missing or unevenly spaced, or an orientation that cannot be computed.

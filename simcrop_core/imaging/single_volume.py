@@ -14,6 +14,7 @@ from simcrop_core.errors import NotASingleVolume, OutOfMemory, UnreadableFile
 MIN_SLICES = 4
 # 2048 × 2048 × 512, or 512 × 512 × 8192: twice the longest whole-body CT.
 MAX_VOXELS = 2**31
+_MOST_DEFLATE = 1032  # bytes out for a byte in: deflate reaches no more (RFC 1951: 258 bytes from two bits)
 
 
 def single_volume(shape: Sequence[int], *, name: str, components: int = 1) -> tuple[int, int, int]:
@@ -53,6 +54,25 @@ def single_volume(shape: Sequence[int], *, name: str, components: int = 1) -> tu
         )
     x, y, z = sizes
     return x, y, z
+
+
+def require_room(promised: int, file_bytes: int, *, compressed: bool, name: str) -> None:
+    """Refuse, before any memory is taken, what a file of this size cannot hold.
+
+    Args:
+        promised: bytes of voxels, by the header.
+        file_bytes: size of the file.
+        compressed: whether the voxels may be deflated.
+        name: the file's, for the message.
+
+    Raises:
+        UnreadableFile: it promises more.
+    """
+    if promised > file_bytes * (_MOST_DEFLATE if compressed else 1):
+        raise UnreadableFile(
+            f"{name} is too small for the {promised / 2**20:.0f} MiB of voxels that its header promises.",
+            hint="It was cut off while being copied, or was made up; copy or export it again.",
+        )
 
 
 def room_for(count: int, dtype: DTypeLike, *, name: str) -> NDArray[Any]:

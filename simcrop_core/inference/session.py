@@ -10,8 +10,10 @@ from pathlib import Path
 from torch import Tensor
 
 from simcrop_core.errors import NothingToGround, OutOfMemory
+from simcrop_core.imaging.chest_checks import check_chest
 from simcrop_core.imaging.frame import FrameVolume, frame_volume
 from simcrop_core.imaging.heatmap import Heatmap
+from simcrop_core.imaging.lungs import estimate_lungs
 from simcrop_core.imaging.overview import volume_info
 from simcrop_core.imaging.passport import check
 from simcrop_core.imaging.read import read_volume
@@ -52,7 +54,7 @@ class Session:
 
     Args:
         volume: the CT, HU, as the passport left it.
-        passport: what the header checks found.
+        passport: what the checks of header and values found; results add those of the chest (`chest_findings`).
         engine: the weights and device.
         force: go on where no lungs are found.
     """
@@ -88,6 +90,12 @@ class Session:
         if self._force and frame.lungs is None and frame.config.placement == "lungs":
             self.warnings.append("No lungs were found: the model looked at the middle of the scan.")
         return frame
+
+    @cached_property
+    def chest_findings(self) -> list[PassportFinding]:
+        """Whether the lungs are whole and on which side the liver is; nothing where no lungs are found."""
+        lungs = self.frame.lungs if "frame" in self.__dict__ else estimate_lungs(self.volume)
+        return [] if lungs is None else check_chest(self.volume, lungs)
 
     def encode(self, job: Job | None = None) -> PatchFeatures:
         """The features of the scan, computed once; on the CPU where the device's memory does not suffice.
@@ -190,7 +198,7 @@ class Session:
                 weights=self.engine.grounding_info(),
                 frame=self._frame_info(),
                 sentences=results,
-                passport=self.passport,
+                passport=[*self.passport, *self.chest_findings],
                 warnings=[*self.warnings, *_language_warning(statements)],
             ),
             heatmaps,
@@ -221,7 +229,7 @@ class Session:
                 frame=self._frame_info(),
                 findings=[finding.score for finding in scored],
                 scored_by="reference sentences",
-                passport=self.passport,
+                passport=[*self.passport, *self.chest_findings],
                 warnings=list(self.warnings),
             ),
             sentences=[finding.sentence for finding in scored],
@@ -284,7 +292,7 @@ class Session:
             volume_ml=labels.volume_ml(),
             volume=volume_info(self.volume),
             weights=self.engine.segmentation_info(),
-            passport=self.passport,
+            passport=[*self.passport, *self.chest_findings],
             warnings=list(self.warnings),
         )
 

@@ -221,13 +221,13 @@ class Service:
         return self._with_heatmaps(as_json(found.result), found.heatmaps if heatmaps else [])
 
     async def check(self, running: Running, lease: Lease) -> Outcome:
-        """What the header checks found, and what the model sees."""
+        """What the passport says, and what the model sees."""
         await self._encoded(running, lease)
         scan = lease.scan
         low, high = scan.frame.box_ras_mm
         return Outcome(
             {
-                "passport": [dataclasses.asdict(finding) for finding in scan.passport],
+                "passport": [dataclasses.asdict(finding) for finding in [*scan.passport, *scan.chest_findings]],
                 "warnings": list(scan.warnings),
                 "lungs_found": scan.frame.lungs is not None,
                 "frame": {"box_ras_mm": [list(low), list(high)], "tiles": len(scan.frame.offsets)},

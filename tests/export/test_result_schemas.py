@@ -22,6 +22,7 @@ from simcrop_core.export.json import write_json
 from simcrop_core.phantom import result as phantom_result
 from simcrop_core.phantom.result import PhantomResult, PhantomScan
 from simcrop_core.results import (
+    CheckResult,
     FindingsResult,
     GroundResult,
     InfoResult,
@@ -32,7 +33,7 @@ from simcrop_core.results import (
 DOCS = Path(__file__).parents[2] / "docs"
 RESULTS = {
     "ground": GroundResult, "findings": FindingsResult, "segment": SegmentResult, "info": InfoResult,
-    "bench": BenchResult, "demo": DemoResult,
+    "check": CheckResult, "bench": BenchResult, "demo": DemoResult,
     "phantom": PhantomResult,
 }  # fmt: skip
 
@@ -53,6 +54,7 @@ def examples(grounding, findings, segmentation):
         "findings": findings,
         "segment": segmentation,
         "info": InfoResult(grounding.volume, {"format": "NIfTI-1"}, (360.0, 280.0, 300.0), {"50": -800.0}, None),
+        "check": CheckResult("chest", grounding.volume, "warned", grounding.passport),
         "bench": BenchResult({"torch": "2.10"}, times, times, {"encode_s": 5.8}),
         "phantom": PhantomResult(
             "phantoms",

@@ -141,6 +141,39 @@ def test_a_field_of_view_too_small_for_a_chest_is_told():
     assert outcomes(slab)["field-of-view"] == "warned"
 
 
+def test_a_field_of_view_larger_than_a_patient_is_told():
+    affine = affine_of(spacing=(10, 10, 6), shape=SHAPE)
+    wide = dataclasses.replace(CHEST, voxels=np.repeat(np.repeat(CHEST.voxels, 2, 0), 3, 1), affine=affine)
+    assert outcomes(wide)["field-of-view"] == "warned"
+    assert outcomes(CHEST)["field-of-view"] == "pass"
+
+
+def test_an_oblique_volume_is_told_beyond_what_a_gantry_tilts():
+    for degrees, outcome in ((29, "pass"), (31, "warned")):
+        affine = affine_of(spacing=(6, 6, 6), rotation=(degrees, 0, 0), shape=SHAPE)
+        (finding,) = (f for f in check(with_affine(affine))[1] if f.code == "orientation")
+        assert finding.outcome == outcome
+        assert f"{degrees}" in finding.message
+    assert "Stored RAS." in [f.message for f in check(CHEST)[1]]
+
+
+def test_a_preview_of_few_voxels_is_told():
+    small = dataclasses.replace(CHEST, voxels=CHEST.voxels[::4, ::4, ::4], affine=affine_of(spacing=(8, 8, 8)))
+    assert outcomes(small)["size"] == "warned"
+    assert outcomes(CHEST)["size"] == "pass"
+
+
+def test_values_clipped_to_a_window_are_told():
+    assert outcomes(with_values(lambda hu: np.clip(hu, -160, 240)))["hounsfield"] == "warned"
+    assert outcomes(with_values(lambda hu: np.clip(hu, -1350, 0)))["hounsfield"] == "warned"
+    assert outcomes(CHEST)["hounsfield"] == "pass"
+
+
+def test_a_picture_of_signed_bytes_is_refused():
+    with pytest.raises(NotHounsfield, match="8 bits"):
+        check(with_values(lambda hu: np.interp(hu, (-1350, 150), (-128, 127)), np.int16))
+
+
 @settings(max_examples=40, deadline=None)
 @given(degrees=st.floats(0.02, 0.9), axes=st.sampled_from([(0, 1), (0, 2), (1, 2)]), rotation=rotations)
 def test_axes_slightly_off_are_turned_right_about_the_centre(degrees, axes, rotation):

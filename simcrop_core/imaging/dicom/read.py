@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from simcrop_core.errors import UnreadableFile
+from simcrop_core.errors import NotACT, UnreadableFile
 from simcrop_core.imaging.dicom.archive import is_archive, unpacked
 from simcrop_core.imaging.dicom.pixels import decode
 from simcrop_core.imaging.dicom.scan import Scan, files_below, scan
 from simcrop_core.imaging.dicom.series import choose, series_of
-from simcrop_core.imaging.dicom.slices import DAMAGED, NO_POSITION, NoSliceError, Slice, read_slices
+from simcrop_core.imaging.dicom.slices import DAMAGED, NO_POSITION, UNCLEAR, NoSliceError, Slice, read_slices
 from simcrop_core.imaging.dicom.stack import Stack, stacked
 from simcrop_core.imaging.header import Header
 from simcrop_core.imaging.volume import DicomOrigin, Volume
@@ -28,7 +28,8 @@ def read_dicom(path: Path, *, series: str | None = None, job: Job | None = None)
         job: for progress and cancellation.
 
     Raises:
-        UnreadableFile: no CT slice there, or a slice that cannot be decoded.
+        UnreadableFile: nothing readable there, or a slice that cannot be decoded.
+        NotACT: images of another modality, localizers or projections only.
         SeriesChoiceNeeded: several series and none named.
         NotASingleVolume: fewer than four slices, or several phases.
         BrokenGeometry: slices missing, unevenly spaced or not in line.
@@ -75,7 +76,8 @@ def read_stack(path: Path, wanted: str | None, job: Job) -> Iterator[tuple[Stack
         found = scan(files, job)
         found.require_slices(path.name)
         pointed_at = _slice_of(path) if path in files else None
-        yield stacked(choose(series_of(found.slices), wanted, like=pointed_at)), _left_out(found)
+        stack = stacked(choose(series_of(found.slices), wanted, like=pointed_at))
+        yield stack, (*_left_out(found), *_copies(stack))
 
 
 @contextmanager
@@ -93,7 +95,8 @@ def _slice_of(path: Path) -> Slice:
     try:
         return read_slices(path)[0]
     except NoSliceError as reason:
-        raise UnreadableFile(
+        kind = UnreadableFile if str(reason) in UNCLEAR else NotACT
+        raise kind(
             f"{path.name} is no CT slice ({reason}).", hint="Give a slice of the CT series, or its folder."
         ) from reason
 
@@ -109,6 +112,18 @@ def _left_out(found: Scan) -> tuple[PassportFinding, ...]:
             outcome="warned",
             message=f"Left out: {', '.join(f'{count} × {kind}' for kind, count in lost.items())}.",
             hint="If they are slices of this series, its ends may be cut off. Copy the series again.",
+        ),
+    )
+
+
+def _copies(stack: Stack) -> tuple[PassportFinding, ...]:
+    if stack.series.copies == 0:
+        return ()
+    return (
+        PassportFinding(
+            code="copies-left-out",
+            outcome="repaired",
+            message=f"Slices were there more than once and were used once: {stack.series.copies} files left out.",
         ),
     )
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from simcrop_core.errors import UnreadableFile
-from simcrop_core.imaging.dicom.slices import NoSliceError, Slice, read_slices
+from simcrop_core.errors import NotACT, UnreadableFile
+from simcrop_core.imaging.dicom.slices import UNCLEAR, NoSliceError, Slice, read_slices
 from simcrop_core.progress import Job
 
 MAX_FILES = 50_000
@@ -23,13 +23,17 @@ class Scan:
     others: Counter[str]
 
     def require_slices(self, place: str) -> None:
-        """Raises UnreadableFile, naming what was found instead, where there is no slice."""
+        """Where there is no slice, name what was found instead.
+
+        Raises:
+            NotACT: images of another kind.
+            UnreadableFile: nothing that could be told.
+        """
         if self.slices:
             return
         found = ", ".join(f"{count} × {kind}" for kind, count in self.others.most_common(4)) or "no file"
-        raise UnreadableFile(
-            f"No CT slice in {place}; found: {found}.", hint="Give the folder or .zip of a CT series in DICOM."
-        )
+        kind = NotACT if set(self.others) - UNCLEAR else UnreadableFile
+        raise kind(f"No CT slice in {place}; found: {found}.", hint="Give the folder or .zip of a CT series in DICOM.")
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -23,10 +23,12 @@ class Series:
     Attributes:
         key: what the user types to choose it: its number, with ".2", ".3" where a number is not enough.
         slices: in no order; at least one.
+        copies: files that held one of them again.
     """
 
     key: str
     slices: tuple[Slice, ...]
+    copies: int = 0
 
     @property
     def first(self) -> Slice:
@@ -63,7 +65,11 @@ def series_of(slices: Sequence[Slice]) -> list[Series]:
             group.append(one)
     groups.sort(key=_place)
     numbers = ["none" if group[0].series_number is None else str(group[0].series_number) for group in groups]
-    return [Series(key, tuple(_without_copies(group))) for key, group in zip(_unique(numbers), groups, strict=True)]
+    kept = [tuple(_without_copies(group)) for group in groups]
+    return [
+        Series(key, slices, copies=len(group) - len(slices))
+        for key, slices, group in zip(_unique(numbers), kept, groups, strict=True)
+    ]
 
 
 def choose(series: Sequence[Series], wanted: str | None, *, like: Slice | None = None) -> Series:

@@ -45,7 +45,12 @@ _TAGS = [
 ]
 DAMAGED = "damaged file"
 NO_POSITION = "slice without a position"
+NOT_DICOM = "not DICOM"
+# Reasons that do not tell what the file is.
+UNCLEAR = frozenset({DAMAGED, NO_POSITION, NOT_DICOM})
 
+# Words of Image Type (0008,0008): the highest or lowest value along a ray is no HU of any place.
+_PROJECTIONS = {"MIP", "MAX_IP", "MAXIP", "MINIP", "MIN_IP", "PROJECTION"}
 _PREAMBLE = 128
 _MAGIC = b"DICM"
 # Old files start with their first element, of group 0002 or 0008, little endian.
@@ -124,12 +129,12 @@ def read_slices(path: Path) -> list[Slice]:
     """The CT slices of one file, from its header alone: one, or the frames of a multi-frame object.
 
     Raises:
-        NoSliceError: a localizer, a report, another modality, no position, or damaged.
+        NoSliceError: a localizer, a projection, a report, another modality, no position, or damaged.
     """
     with path.open("rb") as file:
         start = file.read(_PREAMBLE + 4)
         if not looks_like_dicom(start):
-            raise NoSliceError("not DICOM")
+            raise NoSliceError(NOT_DICOM)
         file.seek(0)
         try:
             bare = start[_PREAMBLE:] != _MAGIC
@@ -151,8 +156,11 @@ def _require_ct(dataset: Dataset) -> None:
         raise NoSliceError(f"{modality} object" if modality else "not an image")
     if (sop_class and not is_ct_class) or not has_image or int(dataset.get("SamplesPerPixel") or 1) != 1:
         raise NoSliceError("secondary capture or report")
-    if {"LOCALIZER", "SCOUT"} & {str(part).upper() for part in _several(dataset.get("ImageType"))}:
+    image_type = {word for part in _several(dataset.get("ImageType")) for word in str(part).upper().split()}
+    if image_type & {"LOCALIZER", "SCOUT"}:
         raise NoSliceError("localizer")
+    if image_type & _PROJECTIONS:
+        raise NoSliceError("projection (MIP)")
 
 
 def _sop_class(dataset: Dataset) -> str:

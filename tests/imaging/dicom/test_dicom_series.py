@@ -13,6 +13,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from simcrop_core.errors import (
     BrokenGeometry,
     Cancelled,
+    NotACT,
     NotASingleVolume,
     NotHounsfield,
     SeriesChoiceNeeded,
@@ -127,7 +128,10 @@ def test_copies_of_a_slice_count_once(tmp_path):
     series = Series()
     series.write(tmp_path)
     (tmp_path / "copy").write_bytes((tmp_path / "IM0003").read_bytes())
-    assert read_volume(tmp_path).shape == (20, 16, 12)
+    volume = read_volume(tmp_path)
+    assert volume.shape == (20, 16, 12)
+    assert [(f.code, f.outcome) for f in volume.findings] == [("copies-left-out", "repaired")]
+    assert "1 files left out" in volume.findings[0].message
 
 
 def test_two_phases_in_one_series_are_no_single_volume(tmp_path):
@@ -160,8 +164,17 @@ def test_what_is_no_ct_slice_is_left_aside(tmp_path):
 
 def test_an_error_says_what_was_found_instead_of_slices(tmp_path):
     Series(modality="MR").write(tmp_path)
-    with pytest.raises(UnreadableFile, match="12 × MR object"):
+    with pytest.raises(NotACT, match="12 × MR object"):
         read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("word", ["MIP", "MINIP", "CT_SOM5 MIP"])
+def test_projections_are_no_slices_of_the_scan(tmp_path, word):
+    projections = Series(number=9, image_type=("DERIVED", "SECONDARY", "AXIAL", word)).write(tmp_path / "mip")
+    with pytest.raises(NotACT, match=r"12 × projection \(MIP\)"):
+        read_volume(projections)
+    Series(number=2).write(tmp_path / "thin")
+    assert read_volume(tmp_path).dicom.series_number == 2
 
 
 @pytest.fixture
@@ -219,7 +232,7 @@ def test_nothing_in_a_volume_names_the_patient(tmp_path):
 def test_a_file_pointed_at_must_be_a_slice(tmp_path):
     Series().write(tmp_path)
     scout = save(Series(image_type=("ORIGINAL", "PRIMARY", "LOCALIZER")).dataset(0), tmp_path / "scout")
-    with pytest.raises(UnreadableFile, match=r"no CT slice \(localizer\)"):
+    with pytest.raises(NotACT, match=r"no CT slice \(localizer\)"):
         read_volume(scout)
 
 
