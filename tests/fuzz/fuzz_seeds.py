@@ -101,7 +101,9 @@ WORDS: dict[str, list[str]] = {
         "blosc2", "NaN", "Infinity", "1e999", "null", '\\"shape\\": ', '\\"dtype\\": ', "float64",
     ],
     "answer": [
-        "HTTP/1.1 200 OK\\x0d\\x0a", "Transfer-Encoding: chunked", "Content-Length: ", "\\x0d\\x0a\\x0d\\x0a", "HTTP/1.1 100 ",
-        "-1", "0x", "1_0", "Infinity", '{\\"event\\": \\"', "progress", "chunk", "Content-Type: application/x-simcrop-frames",
+        "HTTP/1.1 200 OK\\x0d\\x0a", "Transfer-Encoding: chunked", "Content-Length: ",
+        "\\x0d\\x0a\\x0d\\x0a", "HTTP/1.1 100 ",
+        "-1", "0x", "1_0", "Infinity", '{\\"event\\": \\"', "progress", "chunk",
+        "Content-Type: application/x-simcrop-frames",
     ],
 }  # fmt: skip
