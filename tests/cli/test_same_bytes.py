@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -18,6 +19,7 @@ from simcrop_core import __version__
 from simcrop_core.imaging.passport import check
 from simcrop_core.imaging.read import read_volume
 from simcrop_core.models.checksum import read_sha256
+from simcrop_core.models.weights import Thresholds, load_weights, save_weights
 from simcrop_core.serve.wire import content_id
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +48,16 @@ def scan(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def passes(scan, bright_finder, tmp_path_factory):
+def quiet(bright_finder, tmp_path_factory):
+    """The same weights with thresholds that no sentence reaches, because drawing figures takes seconds."""
+    folder = tmp_path_factory.mktemp("quiet")
+    tensors, metadata = load_weights(bright_finder / "grounding.safetensors")
+    save_weights(folder / "grounding.safetensors", tensors, replace(metadata, thresholds=Thresholds(0.999, 0.998)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def passes(scan, bright_finder, quiet, tmp_path_factory):
     """The folders of two processes that differ in everything that must not matter: the hash seed, the time zone."""
     folders = []
     for seed, zone in (("1", "UTC"), ("2", "Asia/Tokyo")):
@@ -57,7 +68,7 @@ def passes(scan, bright_finder, tmp_path_factory):
             ["ground", *common, *says, "--output", "ground"],
             ["segment", *common, "--output", "lungs.nii.gz", "--json"],
             ["segment", *common, "--output", "lungs.seg.nrrd"],
-            ["findings", *common, "--output", "findings"],
+            ["findings", str(scan), "--weights", str(quiet), "--device", "cpu", "--output", "findings"],
         ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed, "TZ": zone}
         command = [sys.executable, "-c", PASS, json.dumps(commands)]
@@ -69,11 +80,13 @@ def passes(scan, bright_finder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def facts(scan, bright_finder):
+def facts(scan, bright_finder, quiet):
     """What every file must name."""
     volume, _ = check(read_volume(scan))
     return content_id(volume.voxels, volume.affine), {
-        kind: read_sha256(bright_finder / f"{kind}.safetensors") for kind in ("grounding", "segmentation")
+        "ground": read_sha256(bright_finder / "grounding.safetensors"),
+        "segment": read_sha256(bright_finder / "segmentation.safetensors"),
+        "findings": read_sha256(quiet / "grounding.safetensors"),
     }
 
 
@@ -90,11 +103,11 @@ def test_two_runs_give_the_same_bytes(passes):
 
 def test_json_names_scan_weights_software_checks_and_options(passes, facts):
     scan_sha256, weights = facts
-    for name in ("ground/ground.json", "findings/findings.json"):
-        result = json.loads((passes[0] / name).read_text(encoding="utf-8"))
+    for name in ("ground", "findings"):
+        result = json.loads((passes[0] / name / f"{name}.json").read_text(encoding="utf-8"))
         made = result["made_by"]
         assert made["scan_sha256"] == scan_sha256
-        assert result["weights"]["sha256"] == weights["grounding"]
+        assert result["weights"]["sha256"] == weights[name]
         assert made["versions"]["simcrop"] == __version__
         assert made["device"] == "cpu"
         assert made["parameters"]["force"] == made["parameters"]["full_resolution"] == "false"
@@ -103,15 +116,19 @@ def test_json_names_scan_weights_software_checks_and_options(passes, facts):
 
 def test_every_other_file_names_them_too(passes, facts):
     scan_sha256, weights = facts
+    ground, found = passes[0] / "ground", passes[0] / "findings"
     said = {
-        "grounding": [
-            *(_comments(passes[0] / name) for name in ("ground/01-heatmap.nii.gz", "findings/hiatal-hernia-heatmap.nii.gz")),
-            Image.open(passes[0] / "ground/01-figure.png").text["Comment"],
-            (passes[0] / "ground/report.html").read_text(encoding="utf-8"),
-            (passes[0] / "findings/findings.html").read_text(encoding="utf-8"),
+        "ground": [
+            _comments(ground / "01-heatmap.nii.gz"),
+            Image.open(ground / "01-figure.png").text["Comment"],
+            (ground / "report.html").read_text(encoding="utf-8"),
         ],
-        "segmentation": [_comments(passes[0] / "lungs.nii.gz"), _metadata(passes[0] / "lungs.seg.nrrd")],
-    }  # fmt: skip
+        "segment": [_comments(passes[0] / "lungs.nii.gz"), _metadata(passes[0] / "lungs.seg.nrrd")],
+        "findings": [
+            _comments(found / "hiatal-hernia-heatmap.nii.gz"),
+            (found / "findings.html").read_text(encoding="utf-8"),
+        ],
+    }
     for kind, texts in said.items():
         for text in texts:
             assert scan_sha256 in text
