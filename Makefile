@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 # The Slicer module's tests need wheels that exist for Linux; elsewhere they skip and say so.
 SLICER := $(if $(filter Linux,$(shell uname -s)),$(VENV)/.slicer-ready)
 
-.PHONY: demo test test-slow lint type bench starter clean
+.PHONY: demo test test-slow lint type bench sbom audit starter clean
 
 demo: $(READY)
 	$(BIN)/simcrop demo
@@ -31,6 +31,17 @@ type: $(READY)
 
 bench: $(READY)
 	$(BIN)/simcrop bench
+
+# Every pinned package as CycloneDX JSON.
+sbom: $(READY)
+	$(BIN)/python tools/sbom.py > sbom.cdx.json
+
+# Pinned packages against the published advisories: needs a network, for pip-audit and for its database.
+audit: $(READY)
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(VENV)/audit/bin/pip-audit --no-deps --disable-pip --requirement requirements.lock
+	$(VENV)/audit/bin/pip-audit --no-deps --disable-pip --requirement requirements-slicer.lock
 
 # The packaged weights from nothing: about two hours on two cores. A killed run goes on where it stopped. SCANS is the
 # folder of the three openly licensed CTs that the starter may see (docs/model-card-starter.md).

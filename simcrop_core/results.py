@@ -75,6 +75,25 @@ class WeightsInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeBy:
+    """What a result was made from and by; together with the weights enough to make the same bytes again.
+
+    Attributes:
+        scan_sha256: of voxels, affine, shape and type, as the checks left them. No name and no header goes into it.
+        versions: "simcrop" and "torch" → version.
+        device: "cpu", "cuda" or "mps".
+        precision: number format of the networks, "bfloat16" or "float32".
+        parameters: option → value, of those that change the result or its files.
+    """
+
+    scan_sha256: str
+    versions: dict[str, str]
+    device: str
+    precision: str
+    parameters: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class FrameInfo:
     """What of the patient the model saw: the covered box, [low, high] corners in RAS mm, and in how many tiles."""
 
@@ -147,6 +166,7 @@ class GroundResult:
     weights: WeightsInfo
     frame: FrameInfo
     sentences: list[SentenceResult]
+    made_by: MadeBy
     passport: list[PassportFinding] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     schema: str = GROUND_SCHEMA
@@ -233,6 +253,7 @@ class FindingsResult:
     frame: FrameInfo
     findings: list[FindingScore]
     scored_by: FindingsScoredBy
+    made_by: MadeBy
     passport: list[PassportFinding] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     schema: str = FINDINGS_SCHEMA
@@ -247,6 +268,7 @@ class SegmentResult:
     volume_ml: dict[str, float]
     volume: VolumeInfo
     weights: WeightsInfo
+    made_by: MadeBy
     passport: list[PassportFinding] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     schema: str = SEGMENT_SCHEMA

@@ -38,6 +38,7 @@ class Segment:
         """Segment the scan and write the label map."""
         from simcrop_core.cli.tables import say_segmentation
         from simcrop_core.export.nifti import require_writable_format, write_labelmap
+        from simcrop_core.export.provenance import facts_of
         from simcrop_core.inference.engine import Engine
         from simcrop_core.inference.session import Session
 
@@ -51,13 +52,13 @@ class Segment:
             session = Session.open(self.ct, engine, series=self.series, job=job)
             labels = session.segment(self.task, job)
             output = self.output or results_folder(self.ct) / f"{self.task}.nii.gz"
+            result = session.segment_result(labels, output)
             if source is None:
-                write_labelmap(output, labels.voxels, labels.affine, labels.names)
+                write_labelmap(output, labels.voxels, labels.affine, labels.names, facts=facts_of(result))
             else:
                 from simcrop_core.export.dicom.segmentation import write_segmentation
 
                 write_segmentation(output, labels, source, engine.segmentation_info())
-        result = session.segment_result(labels, output)
         say_warnings(result.warnings)
         if self.json:
             say_json(as_json(result))

@@ -11,6 +11,7 @@ from simcrop_core.demo.result import DemoPeak, DemoResult
 from simcrop_core.errors import DownloadFailed
 from simcrop_core.export.folder import write_grounding
 from simcrop_core.export.nifti import write_labelmap
+from simcrop_core.export.provenance import facts_of
 from simcrop_core.imaging.passport import check
 from simcrop_core.inference.baselines import LUNG_NAMES, lung_centre_ras_mm, threshold_lungs
 from simcrop_core.inference.engine import Engine
@@ -39,8 +40,8 @@ def run_demo(folder: Path, *, synthetic: bool, device: DeviceName, job: Job) -> 
     grounded = session.ground([parse_sentence(sentence.text) for sentence in case.sentences], job)
     labels = session.segment("chest", job)
     output = folder / "chest.nii.gz"
-    write_labelmap(output, labels.voxels, labels.affine, labels.names)
     segmentation = session.segment_result(labels, output)
+    write_labelmap(output, labels.voxels, labels.affine, labels.names, facts=facts_of(segmentation))
     written = write_grounding(
         folder,
         session.volume,

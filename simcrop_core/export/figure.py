@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from matplotlib.patheffects import withStroke
 
+from simcrop_core import __version__
 from simcrop_core.errors import CannotWrite
 from simcrop_core.export.atomic import replacing
 from simcrop_core.export.field import shown_bounds
 from simcrop_core.export.layout import Line, lay_out
 from simcrop_core.export.overlay import plane_picture, tinted
 from simcrop_core.export.planes import VIEWS, Plane, Point, grid_box_outline, plane
+from simcrop_core.export.provenance import as_text
 from simcrop_core.export.wording import (
     MARKS,
     SCALE_LABEL,
@@ -98,8 +103,19 @@ def write_figure(
     *,
     draw_absent: bool = False,
     window_hu: tuple[float, float] = LUNG_WINDOW_HU,
+    facts: Mapping[str, str] | None = None,
 ) -> None:
-    """Write `figure` to a .png, .jpg, .webp, .pdf or .svg file.
+    """Write `figure` to a .png, .jpg, .webp, .pdf or .svg file, the same bytes whenever it is written.
+
+    Args:
+        path: of the file.
+        volume: the CT.
+        heatmap: the sentence's scores; None where it has none.
+        sentence: the result.
+        scale: of the weights.
+        draw_absent: draw sentences too that say that something is absent or normal.
+        window_hu: HU shown as black and as white.
+        facts: how it was made (`provenance.facts_of`): kept in .png, .pdf and .svg.
 
     Raises:
         CannotWrite: another suffix, or the file cannot be written.
@@ -109,8 +125,21 @@ def write_figure(
             f"{Path(path).name} does not end in a picture format this writes.", hint=f"Use one of {', '.join(FORMATS)}."
         )
     page = figure(volume, heatmap, sentence, scale, draw_absent=draw_absent, window_hu=window_hu)
-    with replacing(path) as temporary:
-        page.savefig(temporary)
+    metadata = _metadata(Path(path).suffix.lower(), as_text(facts or {}))
+    with replacing(path) as temporary, rc_context({"svg.hashsalt": "simcrop"}):
+        page.savefig(temporary, metadata=metadata)
+
+
+def _metadata(suffix: str, facts: str) -> dict[str, Any] | None:
+    """Who made it and how, without the time of day, in the words of each format; JPEG and WebP have none."""
+    software = f"SimCroP {__version__}"
+    if suffix == ".png":
+        return {"Software": software, "Comment": facts}
+    if suffix == ".pdf":
+        return {"Creator": software, "Subject": facts, "CreationDate": None}
+    if suffix == ".svg":
+        return {"Creator": software, "Description": facts, "Date": None}
+    return None
 
 
 def _title(sentence: SentenceResult, silence: str | None) -> list[Line]:

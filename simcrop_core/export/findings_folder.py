@@ -10,6 +10,7 @@ from simcrop_core.export.figure import write_figure
 from simcrop_core.export.findings_page import write_findings_page
 from simcrop_core.export.json import write_json
 from simcrop_core.export.nifti import write_heatmap
+from simcrop_core.export.provenance import facts_of, with_parameters
 from simcrop_core.export.wording import why_not_drawn
 from simcrop_core.imaging.heatmap import ColourScale, Heatmap
 from simcrop_core.imaging.volume import Volume
@@ -51,15 +52,17 @@ def write_findings(
         Cancelled: through `job`; files already written are whole.
     """
     job = job or Job()
+    result = with_parameters(result, full_resolution=full_resolution)
+    facts = facts_of(result)
     findings = []
     for done, (finding, sentence, heatmap) in enumerate(zip(result.findings, sentences, heatmaps, strict=True)):
         job.step("Writing results", done, len(sentences) + 1)
         slug = finding.label.lower().replace(" ", "-")
         name = f"{slug}-heatmap.nii.gz"
-        write_heatmap(folder / name, heatmap, volume, full_resolution=full_resolution, job=job)
+        write_heatmap(folder / name, heatmap, volume, full_resolution=full_resolution, facts=facts, job=job)
         figure_path = folder / f"{slug}-figure.png"
         if why_not_drawn(sentence, heatmap, scale) is None:
-            write_figure(figure_path, volume, heatmap, sentence, scale)
+            write_figure(figure_path, volume, heatmap, sentence, scale, facts=facts)
         else:
             figure_path.unlink(missing_ok=True)
         findings.append(replace(finding, heatmap=name))

@@ -10,6 +10,7 @@ from simcrop_core.export.figure import write_figure
 from simcrop_core.export.html import write_report_page
 from simcrop_core.export.json import write_json
 from simcrop_core.export.nifti import write_heatmap
+from simcrop_core.export.provenance import facts_of, with_parameters
 from simcrop_core.imaging.heatmap import ColourScale, Heatmap
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.progress import Job
@@ -50,14 +51,17 @@ def write_grounding(
         CannotWrite: the folder or a file cannot be written.
     """
     job = job or Job()
+    result = with_parameters(result, full_resolution=full_resolution, draw_absent=draw_absent)
+    facts = facts_of(result)
     sentences = []
     for number, (sentence, heatmap) in enumerate(zip(result.sentences, heatmaps, strict=True), start=1):
         job.step("Writing results", number - 1, len(heatmaps) + 1)
         if heatmap is not None:
             name = f"{number:02d}-heatmap.nii.gz"
-            write_heatmap(folder / name, heatmap, volume, full_resolution=full_resolution, job=job)
+            write_heatmap(folder / name, heatmap, volume, full_resolution=full_resolution, facts=facts, job=job)
             sentence = replace(sentence, heatmap=name)
-        write_figure(folder / f"{number:02d}-figure.png", volume, heatmap, sentence, scale, draw_absent=draw_absent)
+        picture = folder / f"{number:02d}-figure.png"
+        write_figure(picture, volume, heatmap, sentence, scale, draw_absent=draw_absent, facts=facts)
         sentences.append(sentence)
     job.step("Writing results", len(heatmaps), len(heatmaps) + 1)
     _remove_leftovers(folder, len(sentences))

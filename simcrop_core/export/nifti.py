@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from simcrop_core.errors import CannotWrite
 from simcrop_core.export.atomic import replacing
 from simcrop_core.export.full_resolution import slices
+from simcrop_core.export.provenance import as_text
 from simcrop_core.imaging.affine import Affine, spacing_mm
 from simcrop_core.imaging.heatmap import Heatmap
 from simcrop_core.imaging.volume import Volume
@@ -33,7 +34,13 @@ STEPS = np.float32(8192)
 
 
 def write_heatmap(
-    path: str | Path, heatmap: Heatmap, volume: Volume, *, full_resolution: bool = False, job: Job | None = None
+    path: str | Path,
+    heatmap: Heatmap,
+    volume: Volume,
+    *,
+    full_resolution: bool = False,
+    facts: Mapping[str, str] | None = None,
+    job: Job | None = None,
 ) -> None:
     """Write a heatmap as float32, on its own coarse grid or on the grid of the CT.
 
@@ -45,6 +52,7 @@ def write_heatmap(
         heatmap: the scores.
         volume: the CT they belong to.
         full_resolution: resample onto the CT's grid.
+        facts: how it was made (`provenance.facts_of`): a comment in NIfTI, metadata in .nrrd and .mha.
         job: told of every slice at full resolution.
 
     Raises:
@@ -60,11 +68,17 @@ def write_heatmap(
         shape, affine, planes = (x, y, z), heatmap.affine, iter(np.moveaxis(heatmap.scores, 2, 0))
     header = _nifti_header(shape, affine, np.dtype(np.float32))
     header["descrip"] = DESCRIPTION
-    _write(path, header, _reported(planes, shape[2], job), {"description": DESCRIPTION})
+    _write(path, header, _reported(planes, shape[2], job), {"description": DESCRIPTION}, facts)
 
 
 def write_labelmap(
-    path: str | Path, labels: NDArray[np.uint8], affine: Affine, names: Mapping[int, str], *, description: str = ""
+    path: str | Path,
+    labels: NDArray[np.uint8],
+    affine: Affine,
+    names: Mapping[int, str],
+    *,
+    description: str = "",
+    facts: Mapping[str, str] | None = None,
 ) -> None:
     """Write a label map with the names of its labels.
 
@@ -77,6 +91,7 @@ def write_labelmap(
         affine: (4, 4) voxel → patient RAS, mm.
         names: label → name.
         description: NIfTI keeps the first 80 bytes of it.
+        facts: how it was made (`provenance.facts_of`): a second comment in NIfTI, metadata in .nrrd and .mha.
 
     Raises:
         CannotWrite: unknown suffix, or the file cannot be written.
@@ -94,7 +109,7 @@ def write_labelmap(
             f"Segment{n}_LabelValue": str(value),
             f"Segment{n}_Layer": "0",
         }
-    _write(path, header, np.moveaxis(labels, 2, 0), segments)
+    _write(path, header, np.moveaxis(labels, 2, 0), segments, facts)
 
 
 def write_volume(path: str | Path, voxels: NDArray[np.generic], affine: Affine, *, description: str) -> None:
@@ -138,9 +153,13 @@ def _write(
     header: nibabel.Nifti1Header,
     planes: Iterable[NDArray[np.generic]],
     metadata: Mapping[str, str],
+    facts: Mapping[str, str] | None = None,
 ) -> None:
     require_writable_format(path)
     name = Path(path).name.lower()
+    if facts:
+        header.extensions.append(nibabel.nifti1.Nifti1Extension(COMMENT, as_text(facts).encode()))
+        metadata = {**metadata, **{f"simcrop {name}".replace(" ", "_"): value for name, value in facts.items()}}
     with replacing(path) as temporary:
         if name.endswith(NIFTI):
             _stream_nifti(temporary, header, planes, compress=name.endswith(".gz"))

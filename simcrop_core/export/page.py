@@ -14,6 +14,7 @@ from simcrop_core.export.atomic import replacing
 from simcrop_core.export.figure import figure
 from simcrop_core.export.overlay import tinted
 from simcrop_core.export.pictures import Picture, embedded, embedded_pixels
+from simcrop_core.export.provenance import facts_of
 from simcrop_core.export.wording import (
     EVIDENCE_MEANING,
     MARKS,
@@ -105,6 +106,7 @@ def write_page(
         outcome_marks=OUTCOME_MARKS,
         segmentation=segmentation,
         volumes=_volumes(segmentation),
+        facts=facts_of(result),
         version=__version__,
         attribution=attribution,
     )

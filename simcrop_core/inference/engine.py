@@ -49,6 +49,7 @@ class Engine:
     @cached_property
     def _grounding(self) -> tuple[GroundingModel, WeightsMetadata, StoredSentences]:
         model, metadata, sentences = load_grounding_model(self.folder)
+        _ = self._grounding_sha256  # of the file as it is now; it may be gone when a result names it
         model.eval().requires_grad_(False)
         # Features in the fast format; a sentence's few numbers stay exact.
         model.vision.to(self.device, compute_dtype(self.device))
@@ -135,6 +136,7 @@ class Engine:
     @cached_property
     def _segmentation(self) -> tuple[UNETR, WeightsMetadata]:
         model, metadata = load_segmentation_model(self.folder)
+        _ = self._segmentation_sha256
         model.eval().requires_grad_(False)
         return prepared(model, self.device), metadata
 
@@ -168,13 +170,21 @@ class Engine:
 
     def grounding_info(self) -> WeightsInfo:
         """What to say of the grounding weights beside a result."""
-        assert self.folder.grounding is not None, "the model was loaded from it"
-        return _info(self._grounding[1], sha256_of(self.folder.grounding))
+        return _info(self._grounding[1], self._grounding_sha256)
 
     def segmentation_info(self) -> WeightsInfo:
         """What to say of the segmentation weights beside a result."""
+        return _info(self._segmentation[1], self._segmentation_sha256)
+
+    @cached_property
+    def _grounding_sha256(self) -> str:
+        assert self.folder.grounding is not None, "the model was loaded from it"
+        return sha256_of(self.folder.grounding)
+
+    @cached_property
+    def _segmentation_sha256(self) -> str:
         assert self.folder.segmentation is not None, "the model was loaded from it"
-        return _info(self._segmentation[1], sha256_of(self.folder.segmentation))
+        return sha256_of(self.folder.segmentation)
 
 
 def finding_texts() -> list[str]:

@@ -36,11 +36,13 @@ class Labelmap:
         voxels: (x, y, z) uint8, 0 is background.
         affine: (4, 4) voxel → patient RAS, mm.
         names: of the labels, by value.
+        task: that was asked for; "" where none was.
     """
 
     voxels: NDArray[np.uint8]
     affine: Affine
     names: dict[int, str]
+    task: str = ""
 
     def volume_ml(self) -> dict[str, float]:
         """Millilitres of every named label."""

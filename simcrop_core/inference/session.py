@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
+from simcrop_core import __version__
 from simcrop_core.errors import NothingToGround, OutOfMemory
 from simcrop_core.imaging.chest_checks import check_chest
+from simcrop_core.imaging.content import content_sha256
 from simcrop_core.imaging.frame import FrameVolume, frame_volume
 from simcrop_core.imaging.heatmap import Heatmap
 from simcrop_core.imaging.lungs import estimate_lungs
@@ -19,7 +23,7 @@ from simcrop_core.imaging.passport import check
 from simcrop_core.imaging.read import read_volume
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.at_point import sentences_at
-from simcrop_core.inference.device import is_out_of_memory
+from simcrop_core.inference.device import compute_dtype, is_out_of_memory
 from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.features import PatchFeatures, encode_frame
 from simcrop_core.inference.findings import Findings, score_findings
@@ -32,6 +36,7 @@ from simcrop_core.results import (
     FindingsResult,
     FrameInfo,
     GroundResult,
+    MadeBy,
     PassportFinding,
     SegmentResult,
     SentenceResult,
@@ -106,6 +111,7 @@ class Session:
         """
         if self._features is None:
             self._features = self._encoded(job or Job())
+            _ = self._scan_sha256  # while somebody waits anyway
         return self._features
 
     def _encoded(self, job: Job) -> PatchFeatures:
@@ -134,6 +140,19 @@ class Session:
         if "frame" in self.__dict__:
             held += self.frame.images_THWD.nbytes
         return held + (0 if self._features is None else self._features.features_NC.nbytes)
+
+    @cached_property
+    def _scan_sha256(self) -> str:
+        return content_sha256(self.volume)
+
+    def _made_by(self, **parameters: object) -> MadeBy:
+        return MadeBy(
+            scan_sha256=self._scan_sha256,
+            versions={"simcrop": __version__, "torch": torch.__version__},
+            device=self.engine.device.type,
+            precision=str(compute_dtype(self.engine.device)).removeprefix("torch."),
+            parameters={name: str(value).lower() for name, value in parameters.items()},
+        )
 
     @cached_property
     def _reference_scores_R(self) -> Tensor:
@@ -198,6 +217,7 @@ class Session:
                 weights=self.engine.grounding_info(),
                 frame=self._frame_info(),
                 sentences=results,
+                made_by=self._made_by(force=self._force, top_k=self.engine.config.top_k),
                 passport=[*self.passport, *self.chest_findings],
                 warnings=[*self.warnings, *_language_warning(statements)],
             ),
@@ -229,6 +249,7 @@ class Session:
                 frame=self._frame_info(),
                 findings=[finding.score for finding in scored],
                 scored_by="reference sentences",
+                made_by=self._made_by(force=self._force, top_k=self.engine.config.top_k),
                 passport=[*self.passport, *self.chest_findings],
                 warnings=list(self.warnings),
             ),
@@ -275,9 +296,10 @@ class Session:
             Cancelled: through `job`.
         """
         names = self.engine.labels_of(task)
-        return segment_volume(
+        labels = segment_volume(
             self.engine.segmentation_model, self.volume, names, job=job or Job(), warn=self.warnings.append
         )
+        return dataclasses.replace(labels, task=task)
 
     def segment_result(self, labels: Labelmap, output: Path) -> SegmentResult:
         """A label map of this scan in the contract's form.
@@ -292,6 +314,7 @@ class Session:
             volume_ml=labels.volume_ml(),
             volume=volume_info(self.volume),
             weights=self.engine.segmentation_info(),
+            made_by=self._made_by(task=labels.task),
             passport=[*self.passport, *self.chest_findings],
             warnings=list(self.warnings),
         )

@@ -212,7 +212,7 @@ class FrameDecoder:
         kind = fields.get("event")
         try:
             return self._understood(str(kind), fields)
-        except (KeyError, TypeError, ValueError) as fault:
+        except (KeyError, TypeError, ValueError, OverflowError) as fault:
             raise BrokenAnswer(f"A {str(kind)[:20]!r} event lacks what it needs.", hint=_VERSIONS) from fault
 
     def _understood(self, kind: str, fields: dict[str, Any]) -> Event | _Understood:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,10 @@ from simcrop_core.errors import BrokenAnswer
 
 _LONGEST_HEAD = 64 << 10
 _LONGEST_SIZE_LINE = 1 << 10
+# Plain digits, as the standard has them (RFC 9112): Python's int would take signs, underscores and other scripts too.
+_STATUS = re.compile(r"[1-9][0-9]{2}")
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
 
 @dataclass(frozen=True)
@@ -79,23 +84,24 @@ class ResponseParser:
             raise BrokenAnswer("The connection ended before the answer did.", hint="Ask again; see the server's log.")
 
     def _read_head(self) -> bool:
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            if len(self._buffer) > _LONGEST_HEAD:
+        status = 100
+        while status < 200:  # what begins with 1 only says that the answer is still to come
+            end = self._buffer.find(b"\r\n\r\n")
+            if end < 0:
+                if len(self._buffer) > _LONGEST_HEAD:
+                    raise _no_http()
+                return False
+            first, *rest = self._buffer[:end].decode("latin-1").split("\r\n")
+            del self._buffer[: end + 4]
+            words = first.split(" ", 2)
+            if len(words) < 2 or not words[0].startswith("HTTP/1.") or not _STATUS.fullmatch(words[1]):
                 raise _no_http()
-            return False
-        first, *rest = self._buffer[:end].decode("latin-1").split("\r\n")
-        del self._buffer[: end + 4]
-        words = first.split(" ", 2)
-        if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdecimal():
-            raise _no_http()
-        if words[1].startswith("1"):
-            return self._read_head()
+            status = int(words[1])
         headers = {name.strip().lower(): value.strip() for name, _, value in (text.partition(":") for text in rest)}
-        self.head = Head(int(words[1]), headers)
+        self.head = Head(status, headers)
         self._chunked = headers.get("transfer-encoding", "").lower() == "chunked"
         if not self._chunked and "content-length" in headers:
-            if not headers["content-length"].isdecimal():
+            if not _LENGTH.fullmatch(headers["content-length"]):
                 raise _no_http()
             self._left = int(headers["content-length"])
         self.finished = self._left == 0 or self.head.status in (204, 304)
@@ -112,10 +118,9 @@ class ResponseParser:
                     raise _no_http()
                 return b""
             size = bytes(self._buffer[:end]).split(b";")[0].strip()
-            try:
-                self._left = int(size, 16)
-            except ValueError as fault:
-                raise _no_http() from fault
+            if not _CHUNK_SIZE.fullmatch(size):
+                raise _no_http()
+            self._left = int(size, 16)
             if self._left == 0:
                 # What trailers there may be are not used; the last empty line ends the answer.
                 if self._buffer.find(b"\r\n\r\n", end) < 0:

@@ -44,7 +44,8 @@ _ANY_SECTION = "|".join(f"(?P<s{i}>{names})" for i, (_, names) in enumerate(_SEC
 _MARKUP = r"[\s*_#]*"
 _SECTION = re.compile(rf"^{_MARKUP}(?P<title>{_ANY_SECTION}){_MARKUP}(?:(?::|\s[-–](?=\s)){_MARKUP}|$)", re.IGNORECASE)
 _INLINE_SECTION = re.compile(
-    r"(?:^|\s+)(?P<opening>\**(?P<title>" + "|".join(names for _, names in _SECTION_NAMES) + r")\s*:)", re.IGNORECASE
+    r"(?:^|(?<!\s)\s++)(?P<opening>\**(?P<title>" + "|".join(names for _, names in _SECTION_NAMES) + r")\s*:)",
+    re.IGNORECASE,
 )
 _ADVICE_TITLE = re.compile(_ADVICE, re.IGNORECASE)
 
@@ -74,7 +75,7 @@ def break_before_sections(text: str) -> str:
     """
 
     def on_its_own_line(match: re.Match[str]) -> str:
-        opens = match["title"].isupper() or text[: match.start()].endswith((".", ";"))
+        opens = match["title"].isupper() or text.endswith((".", ";"), 0, match.start())
         return "\n" + match["opening"] if opens else match[0]
 
     return _INLINE_SECTION.sub(on_its_own_line, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 
 _SEPARATOR = re.compile(r'""|\r\n?|[\v\f\u2028\u2029]')
@@ -18,8 +19,11 @@ _UNFINISHED = re.compile(
     re.IGNORECASE,
 )
 _WRAPPED_LENGTH = 40
+# What is looked at before and after a place in a line: longer than any abbreviation or word that matters there.
+_NEAR = 60
 
-_STOP = re.compile(r"""[.;?!]+["')\]]*(?=\s|$)|(?<=[a-z)])\.(?=[A-Z][a-z])|\s{2,}(?=[A-Z0-9("])""")
+# A run is tried from its first character only, and never in part: else a page of dots or blanks takes for ever.
+_STOP = re.compile(r"""(?<![.;?!])[.;?!]++["')\]]*+(?=\s|$)|(?<=[a-z)])\.(?=[A-Z][a-z])|(?<!\s)\s{2,}+(?=[A-Z0-9("])""")
 _BRACKETS = re.compile(r"\([^()]{0,200}\)|\[[^\[\]]{0,200}\]")
 # No sentence ends in these; the second list only where a small letter or a number goes on.
 _ABBREVIATION = re.compile(
@@ -39,7 +43,7 @@ _COUNTED = re.compile(
 )
 _WORD = re.compile(r"[^\W\d_]+")
 _PLACEHOLDER = re.compile(
-    r"\W*(?:not (?:given|available|applicable|provided|stated|specified|known)|none(?: (?:given|available|provided))?"
+    r"\W*+(?:not (?:given|available|applicable|provided|stated|specified|known)|none(?: (?:given|available|provided))?"
     r"|n ?/ ?a|nil|unknown|see above|as above)?\W*",
     re.IGNORECASE,
 )
@@ -69,7 +73,7 @@ def logical_lines(text: str) -> list[str]:
         line = raw.strip()
         if line and lines and lines[-1] and _continues(lines[-1], line):
             previous = lines.pop()
-            line = previous + line if re.search(r"\w-$", previous) else f"{previous} {line}"
+            line = previous + line if re.search(r"\w-$", previous[-2:]) else f"{previous} {line}"
         lines.append(line)
     return [_BULLET.sub("", line) for line in lines]
 
@@ -77,20 +81,24 @@ def logical_lines(text: str) -> list[str]:
 def sentences_of_line(line: str) -> list[str]:
     """The sentences of one logical line."""
     sentences: list[str] = []
-    opening = ""
+    opening: list[str] = []
+    words = 0
     for raw in _pieces(line):
-        piece = " ".join(f"{opening} {raw}".split())
-        opening = ""
+        piece = " ".join(raw.split())
         if not piece:
             continue
-        if not _is_fragment(piece):
-            sentences.append(piece)
+        found = _WORD.findall(piece)
+        words = words + len(found) if opening else len(found)
+        if words >= 2 or any(len(word) >= 3 for word in found):
+            sentences.append(" ".join([*opening, piece]))
+            opening = []
         elif sentences:
             sentences[-1] += f" {piece}"
         else:
-            opening = piece
-    if opening and _WORD.search(opening):
-        sentences.append(opening)
+            # Neither a word of three letters nor two words is no sentence ("T4-5.", "2."): it opens the next.
+            opening.append(piece)
+    if opening and words:
+        sentences.append(" ".join(opening))
     return [sentence for sentence in sentences if not is_placeholder(sentence)]
 
 
@@ -103,9 +111,9 @@ def _continues(line: str, following: str) -> bool:
     """Whether `following` is the rest of a wrapped line."""
     if line[-1] in ".;:?!" or _BULLET.match(following) or _NUMBER.match(following):
         return False
-    if line.isupper() and not following.isupper():
+    if not following.isupper() and line.isupper():
         return False  # a heading in capitals
-    if _UNFINISHED.search(line):
+    if _UNFINISHED.search(line[-_NEAR:]):
         return True
     goes_on = following[0].islower() or following[0].isdigit() or following[0] == "("
     return goes_on and len(line) >= _WRAPPED_LENGTH and not _HEADING_LINE.match(following)
@@ -127,15 +135,22 @@ def _stops(line: str) -> set[tuple[int, int]]:
     return {
         (match.end(), match.end())
         for match in _STOP.finditer(line)
-        if not any(start < match.start() < end - 1 for start, end in brackets) and not _is_inside(line, match)
+        if not _is_bracketed(match.start(), brackets) and not _is_inside(line, match)
     }
+
+
+def _is_bracketed(place: int, brackets: list[tuple[int, int]]) -> bool:
+    """Whether a place is inside one of the brackets, which are in order and apart."""
+    last = bisect_left(brackets, (place,)) - 1
+    return last >= 0 and place < brackets[last][1] - 1
 
 
 def _is_inside(line: str, stop: re.Match[str]) -> bool:
     """Whether a full stop belongs to an abbreviation or an ordinal, so that the sentence goes on."""
     if stop[0] != ".":
         return False
-    before, after = line[: stop.end()], line[stop.end() :].lstrip()
+    before = line[max(0, stop.end() - _NEAR) : stop.end()]
+    after = line[stop.end() : stop.end() + _NEAR].lstrip()
     if _ABBREVIATION.search(before):
         return True
     goes_on = bool(after) and (after[0].islower() or after[0].isdigit() or after[0] in ",-(/")
@@ -148,16 +163,10 @@ def _markers(line: str) -> set[tuple[int, int]]:
     first = _NUMBER.match(line)
     expected = int(first["number"]) + 1 if first else 1
     for match in _MARKER.finditer(line):
-        before = line[: match.start()]
+        before = line[max(0, match.start() - _NEAR) : match.start()]
         if _COUNTED.search(before):
             continue
         if int(match["number"]) == expected or re.search(r"[.;?!:]\s*$", before):
             found.add((match.start(), match.end()))
             expected = int(match["number"]) + 1
     return found
-
-
-def _is_fragment(piece: str) -> bool:
-    """Neither a word of three letters nor two words: no sentence ("T4-5.", "2.")."""
-    words = _WORD.findall(piece)
-    return len(words) < 2 and not any(len(word) >= 3 for word in words)

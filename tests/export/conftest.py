@@ -16,6 +16,7 @@ from simcrop_core.results import (
     FrameInfo,
     GroundResult,
     ImageReference,
+    MadeBy,
     PassportFinding,
     SegmentResult,
     SentenceResult,
@@ -101,7 +102,8 @@ def grounding(chest, located, negated):
     weights = WeightsInfo("starter", "4f" * 32, "Apache-2.0", "synthetic chests")
     frame = FrameInfo(((-168.0, -168.0, -168.0), (168.0, 168.0, 168.0)), 1)
     passport = [PassportFinding("slice-spacing", "warned", "The slices are 5 mm apart.", "Thin slices show more.")]
-    return GroundResult(volume, weights, frame, sentences, passport, ["A warning."])
+    made = MadeBy("ab" * 32, {"simcrop": "0.1", "torch": "2.10"}, "cpu", "float32", {"force": "false", "top_k": "256"})
+    return GroundResult(volume, weights, frame, sentences, made, passport, ["A warning."])
 
 
 @pytest.fixture(scope="session")
@@ -133,13 +135,18 @@ def findings(grounding, finding_sentences):
         for (label, score), sentence in zip(labels, finding_sentences, strict=True)
     ]
     return FindingsResult(
-        grounding.volume, grounding.weights, grounding.frame, scores, "reference sentences", grounding.passport
+        grounding.volume,
+        grounding.weights,
+        grounding.frame,
+        scores,
+        "reference sentences",
+        grounding.made_by,
+        grounding.passport,
     )
 
 
 @pytest.fixture(scope="session")
 def segmentation(grounding):
     names = {"1": "left lung", "2": "right lung"}
-    return SegmentResult(
-        "lungs.nii.gz", names, {"left lung": 2310.4, "right lung": 2754.0}, grounding.volume, grounding.weights
-    )
+    volumes = {"left lung": 2310.4, "right lung": 2754.0}
+    return SegmentResult("lungs.nii.gz", names, volumes, grounding.volume, grounding.weights, grounding.made_by)

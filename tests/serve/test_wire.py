@@ -176,6 +176,10 @@ def test_a_refusal_has_code_message_and_hint():
         answer(b"<html>", head="HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n"),
         answer(b"[]"),
         b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        b"HTTP/1.1 " + b"2" * 5000 + b" OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhello\r\n",
         answer(b"", head=f"HTTP/1.1 200 OK\r\nContent-Type: {wire.CONTENT_TYPE}\r\n"),
     ],
@@ -183,6 +187,26 @@ def test_a_refusal_has_code_message_and_hint():
 def test_what_does_not_speak_the_protocol_is_named(data):
     with pytest.raises(BrokenAnswer):
         received(data, piece=1 << 20)
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"NaN"])
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"event": "progress", "stage": "s", "done": 1, "total": %b}\n',
+        b'{"event": "array", "name": "a", "dtype": "int16", "shape": [%b, 2]}\n',
+        b'{"event": "array", "name": "a", "dtype": "int8", "shape": [2]}\n{"event": "chunk", "raw": 2, "bytes": %b}\n',
+    ],
+)
+def test_numbers_that_are_none_are_named(event, number):
+    """Python's JSON reads them all, the first two as infinity."""
+    with pytest.raises(BrokenAnswer):
+        decoded(event % number)
+
+
+def test_any_number_of_provisional_answers_comes_before_the_answer():
+    _, (event,) = received(b"HTTP/1.1 100 Continue\r\n\r\n" * 3000 + answer(b'{"status": "warm"}'), piece=1 << 20)
+    assert event.document == {"status": "warm"}
 
 
 def test_a_connection_that_breaks_is_named():

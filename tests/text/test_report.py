@@ -206,3 +206,19 @@ def test_a_page_of_one_repeated_phrase_takes_no_time(word):
     start = time.process_time()
     parse_report(word * 500)
     assert time.process_time() - start < 3
+
+
+@pytest.mark.parametrize(
+    "unit", ["\n", "  ", ".", "?! ", "1. ", "1) A ", "(a). ", "and\n", "AND\n", "Lungs: ", "No effusion. ", "T4-5. "]
+)
+def test_a_long_report_takes_time_by_its_length_not_by_its_square(unit):
+    """A service reads up to 100,000 characters of anybody's; twice as many may not take four times as long."""
+
+    def seconds(length):
+        text = unit * (length // len(unit)) + "b"
+        start = time.process_time()
+        parse_report(text)
+        return time.process_time() - start
+
+    seconds(100)
+    assert seconds(20_000) < 1.5

@@ -33,8 +33,9 @@ from simcrop_core import __version__
 from simcrop_core.export.atomic import replacing
 from simcrop_core.export.dicom.codes import ATTENTION_REGION, EVIDENCE, POLARITY, SIMILARITY, own, side_code
 from simcrop_core.export.dicom.maker import MANUFACTURER, MODEL, NOT_A_DEVICE, made_by
+from simcrop_core.export.provenance import facts_of
 from simcrop_core.imaging.dicom.source import SourceSeries
-from simcrop_core.results import GroundResult, SentenceResult, WeightsInfo
+from simcrop_core.results import GroundResult, SentenceResult
 
 _KIND = 4
 _Group = VolumetricROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
@@ -68,7 +69,8 @@ def write_structured_report(path: Path, result: GroundResult, shown: Shown, sour
     Raises:
         CannotWrite: the file cannot be written.
     """
-    groups = [_group(number, said, result.weights, shown, source) for number, said in enumerate(result.sentences, 1)]
+    made = [f"{name}: {value}" for name, value in facts_of(result).items()]
+    groups = [_group(number, said, made, shown, source) for number, said in enumerate(result.sentences, 1)]
     context = ObservationContext(
         observer_device_context=ObserverContext(
             observer_type=codes.DCM.Device,
@@ -102,13 +104,11 @@ def write_structured_report(path: Path, result: GroundResult, shown: Shown, sour
         made.save_as(temporary)
 
 
-def _group(number: int, said: SentenceResult, weights: WeightsInfo, shown: Shown, source: SourceSeries) -> _Group:
+def _group(number: int, said: SentenceResult, facts: list[str], shown: Shown, source: SourceSeries) -> _Group:
     about: dict[str, Any] = {
         "tracking_identifier": TrackingIdentifier(uid=UID(), identifier=said.text),
         "finding_type": ATTENTION_REGION,
-        "algorithm_id": AlgorithmIdentification(
-            name=MODEL, version=__version__, parameters=[f"weights {weights.name}"]
-        ),
+        "algorithm_id": AlgorithmIdentification(name=MODEL, version=__version__, parameters=facts),
         "measurements": _measurements(said),
         "qualitative_evaluations": _evaluations(said),
     }
