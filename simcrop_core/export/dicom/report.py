@@ -69,8 +69,8 @@ def write_structured_report(path: Path, result: GroundResult, shown: Shown, sour
     Raises:
         CannotWrite: the file cannot be written.
     """
-    made = [f"{name}: {value}" for name, value in facts_of(result).items()]
-    groups = [_group(number, said, made, shown, source) for number, said in enumerate(result.sentences, 1)]
+    facts = [f"{name}: {value}" for name, value in facts_of(result).items()]
+    groups = [_group(number, said, facts, shown, source) for number, said in enumerate(result.sentences, 1)]
     context = ObservationContext(
         observer_device_context=ObserverContext(
             observer_type=codes.DCM.Device,
