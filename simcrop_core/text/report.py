@@ -60,6 +60,14 @@ class Statement:
         return _with_heading(self.text, self.heading)
 
 
+# A terminal or a page may obey them. Those that end a line do so.
+_CONTROLS = {n: " " for n in (*range(32), *range(127, 160)) if chr(n) not in "\t\n\r\x0b\x0c\x1c\x1d\x1e\x85"}
+
+
+def _printable(text: str) -> str:
+    return text.translate(_CONTROLS)
+
+
 def parse_report(text: str) -> list[Statement]:
     """Every sentence of a report, in order; empty where it has none.
 
@@ -68,7 +76,7 @@ def parse_report(text: str) -> list[Statement]:
     Args:
         text: the whole report, plain text.
     """
-    lines = logical_lines(break_before_sections(text))
+    lines = logical_lines(break_before_sections(_printable(text)))
     section: Section = "other" if any(section_heading(line) for line in lines) else "findings"
     heading, advice = "", False
     statements: list[Statement] = []
@@ -97,7 +105,7 @@ def parse_sentence(text: str, *, heading: str = "") -> Statement:
     Raises:
         NothingToGround: the text is empty.
     """
-    sentence = " ".join(text.split())
+    sentence = " ".join(_printable(text).split())
     if not sentence:
         raise NothingToGround("The sentence is empty.", hint='Type a finding, such as "Nodule in the left upper lobe."')
     own, _ = split_heading(sentence)

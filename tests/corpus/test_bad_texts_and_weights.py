@@ -86,7 +86,7 @@ def test_a_bad_pickle_is_refused_and_runs_nothing(name, bright_finder, tmp_path,
     source = make(tmp_path, bright_finder)
     monkeypatch.setenv("SIMCROP_HOME", str(tmp_path / "kept"))
     before = sorted(tmp_path.rglob("*"))
-    assert simcrop("weights", "import", source, "bad") == 1
+    assert simcrop("weights", "import", source, "--name", "bad") == 1
     said = capsys.readouterr()
     assert f"({code})" in said.err
     assert "Traceback" not in said.err

@@ -162,7 +162,7 @@ def test_hostile_words_are_shown_and_not_obeyed(tmp_path, chest, grounding, heat
     assert len(page.all("details")) == 1
     assert len(page.all("img")) == 2
     assert not any(name.startswith("on") for element in page.elements for name in element)
-    assert page.all("body")[0]["text"].count(HOSTILE) == 10
+    assert page.all("body")[0]["text"].count(HOSTILE) == 11
     assert page.all("title")[0]["text"].startswith(HOSTILE)
 
 
