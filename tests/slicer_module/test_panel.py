@@ -262,7 +262,7 @@ def test_closing_the_scene_in_the_middle_leaves_a_working_panel(panel, applicati
 
 def test_what_is_no_chest_is_refused_in_the_engines_words(panel, application):
     box = application.add_volume(
-        np.random.default_rng(0).integers(-20, 60, (40, 40, 40), np.int16), np.diag([4.0, 4, 4, 1]), "water"
+        np.random.default_rng(0).integers(-20, 200, (40, 40, 40), np.int16), np.diag([4.0, 4, 4, 1]), "water"
     )
     panel.widget._parameterNode.inputVolume = box
     panel.ui.askLineEdit.text = MASS

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from SimCroPSlicerLib.server_url import ServerUrl, server_url
 from SimCroPViewer import pictures
 from SimCroPViewer.desk import after_pause
 from SimCroPViewer.engine_process import RemoteEngine
@@ -27,12 +28,15 @@ def test_options_survive_the_pipe():
     assert told.line().count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    "server", ["http://gpu.example:8378", "ftp://127.0.0.1", "gpu.example", "http://127.0.0.1:99999"]
-)
+@pytest.mark.parametrize("server", ["http://gpu.example:8378", "ftp://127.0.0.1", "", "http://127.0.0.1:99999"])
 def test_a_scan_is_never_sent_unencrypted_or_nowhere(server):
     with pytest.raises(BadRequest):
         RemoteEngine(EngineOptions(server=server, token="t"))
+
+
+def test_a_name_alone_is_asked_over_https():
+    assert server_url("gpu.example") == ServerUrl("gpu.example", 443, tls=True)
+    assert server_url("http://localhost") == ServerUrl("localhost", 80, tls=False)
 
 
 def test_a_server_elsewhere_is_found_and_its_address_told():
