@@ -35,7 +35,10 @@ class Recording:
 
     def save(self, file: Path):
         """One table of colours for all pictures, so that what does not move takes no room."""
-        # The last picture has every colour: grey scan, heat, words.
-        colours = self._frames[-1].quantize(255, method=Image.Quantize.MEDIANCUT)
+        # Of all pictures together, the rare ones of the heat as well.
+        together = Image.new("RGB", (SIZE[0], SIZE[1] * len(self._frames)))
+        for place, frame in enumerate(self._frames):
+            together.paste(frame, (0, SIZE[1] * place))
+        colours = together.quantize(255, method=Image.Quantize.MAXCOVERAGE)
         first, *rest = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in self._frames]
         first.save(file, save_all=True, append_images=rest, duration=self._shown_ms, loop=0, optimize=True)

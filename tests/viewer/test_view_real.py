@@ -80,15 +80,17 @@ def test_the_recording_that_opens_the_readme(page, tmp_path):
     tape.watch(12)
     assert page.heated("Axial") > 50
     page.section("What is here?")
-    page.click_in("Coronal", 0.5, 0.35)
+    page.click_in("Coronal", 0.52, 0.5)
     tape.watch(6)
-    page.tab.locator('table[aria-label="Sentences ranked for this place"]').wait_for()
+    ranked = page.tab.locator('table[aria-label="Sentences ranked for this place"]')
+    ranked.wait_for()
+    ranked.scroll_into_view_if_needed()
     tape.watch(10)
     tape.look(2500)
     file = Path(os.environ.get("SIMCROP_SCREENSHOTS", tmp_path)) / "view.gif"
     tape.save(file)
     with Image.open(file) as saved:
-        assert saved.n_frames > 15
+        assert saved.n_frames > 10
         assert saved.size == SIZE
 
 
