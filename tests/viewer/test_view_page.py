@@ -108,7 +108,7 @@ def test_a_click_in_a_slice_ranks_the_sentences_for_that_place(reported):
     page = reported
     page.section("What is here?")
     before = sliders(page)
-    page.click_in("Coronal", 0.66, 0.62)
+    page.click_in("Coronal", 0.55, 0.25)
     page.tab.locator('table[aria-label="Sentences ranked for this place"]').wait_for()
     rows = page.rows("Sentences ranked for this place")
     assert len(rows) >= 3
