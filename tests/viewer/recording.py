@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 SIZE = (1024, 640)
@@ -35,10 +36,16 @@ class Recording:
 
     def save(self, file: Path):
         """One table of colours for all pictures, so that what does not move takes no room."""
-        # Of all pictures together, the rare ones of the heat as well.
-        together = Image.new("RGB", (SIZE[0], SIZE[1] * len(self._frames)))
-        for place, frame in enumerate(self._frames):
-            together.paste(frame, (0, SIZE[1] * place))
-        colours = together.quantize(255, method=Image.Quantize.MAXCOVERAGE)
+        colours = _palette(np.concatenate([np.asarray(frame).reshape(-1, 3) for frame in self._frames]))
         first, *rest = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in self._frames]
         first.save(file, save_all=True, append_images=rest, duration=self._shown_ms, loop=0, optimize=True)
+
+
+def _palette(pixels):
+    """Half of it greys, for scan and words; the rest for what is coloured and rare: heat, crosshair, chosen row."""
+    coloured = pixels[np.ptp(pixels.astype(int), axis=1) > 24]
+    rare = Image.fromarray(coloured[None]).quantize(120, method=Image.Quantize.MEDIANCUT).getpalette()[: 3 * 120]
+    greys = [level for level in np.linspace(0, 255, 128).astype(int).tolist() for _ in range(3)]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(greys + rare)
+    return palette
