@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import secrets
 import sys
@@ -16,7 +15,6 @@ from pathlib import Path
 from SimCroPViewer import processes
 from SimCroPViewer.options import SessionOptions
 
-LOG = logging.getLogger("simcrop.view")
 _LOG_LINES = 60
 
 

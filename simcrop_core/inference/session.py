@@ -111,7 +111,8 @@ class Session:
         """
         if self._features is None:
             self._features = self._encoded(job or Job())
-            _ = self._scan_sha256  # while somebody waits anyway
+            # Here, where somebody waits anyway, rather than between a sentence and its heatmap.
+            _ = self._scan_sha256, self.chest_findings
         return self._features
 
     def _encoded(self, job: Job) -> PatchFeatures:
