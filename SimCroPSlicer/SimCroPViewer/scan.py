@@ -11,17 +11,19 @@ import slicer
 from SimCroPSlicerLib.geometry import matrix_of
 from SimCroPSlicerLib.scene import image_of
 
-from simcrop_core.imaging.read import read_volume
+from simcrop_core.imaging.isolated import read_isolated
 from simcrop_core.imaging.volume import Volume
 
 
 def read(path: Path, series: str | None = None) -> Volume:
     """A CT, its voxels laid out as the scene wants them; takes seconds, and touches no scene.
 
+    It is parsed in a process of its own.
+
     Raises:
-        SimCroPError: as `simcrop_core.imaging.read.read_volume`.
+        SimCroPError: as `simcrop_core.imaging.isolated.read_isolated`.
     """
-    volume = read_volume(path, series=series)
+    volume = read_isolated(path, series=series).volume
     as_vtk: Any = np.ascontiguousarray(volume.voxels.transpose(2, 1, 0)).transpose(2, 1, 0)
     return dataclasses.replace(volume, voxels=as_vtk)
 

@@ -15,6 +15,7 @@ from simcrop_core.results import AtResult, DeviceName, GroundResult, as_json
 
 if TYPE_CHECKING:
     from simcrop_core.imaging.dicom.source import SourceSeries
+    from simcrop_core.imaging.isolated import ScanReading
     from simcrop_core.inference.session import Session
     from simcrop_core.progress import Job
     from simcrop_core.text.report import Statement
@@ -58,6 +59,13 @@ class Ground:
 
     def run(self) -> int:
         """Ground the sentences and write what was found, or rank them for a place."""
+        from simcrop_core.imaging.isolated import ScanReading
+
+        # The scan is read beside the loading of the engine.
+        with ScanReading(self.ct, series=self.series) as reading:
+            return self._answered(reading)
+
+    def _answered(self, reading: ScanReading) -> int:
         from simcrop_core.inference.engine import Engine
         from simcrop_core.inference.session import Session
         from simcrop_core.text.report import parse_report, parse_sentence
@@ -70,7 +78,7 @@ class Ground:
         source = source_series(self.ct, self.series, self.de_identify) if self.dicom else None
         engine = Engine(self.weights, self.device)
         with shown_progress() as job:
-            session = Session.open(self.ct, engine, series=self.series, force=self.force, job=job)
+            session = Session.from_reading(reading, engine, force=self.force, job=job)
             if self.at is None:
                 result: GroundResult | AtResult = self._grounded(session, statements, source, job)
             else:

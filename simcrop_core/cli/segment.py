@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simcrop_core.cli.console import say_json, say_warnings, shown_progress
 from simcrop_core.cli.options import CT, Flag, results_folder, source_series
 from simcrop_core.results import DeviceName, as_json
+
+if TYPE_CHECKING:
+    from simcrop_core.imaging.isolated import ScanReading
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,13 @@ class Segment:
 
     def run(self) -> int:
         """Segment the scan and write the label map."""
+        from simcrop_core.imaging.isolated import ScanReading
+
+        # The scan is read beside the loading of the engine.
+        with ScanReading(self.ct, series=self.series) as reading:
+            return self._answered(reading)
+
+    def _answered(self, reading: ScanReading) -> int:
         from simcrop_core.cli.tables import say_segmentation
         from simcrop_core.export.nifti import require_writable_format, write_labelmap
         from simcrop_core.export.provenance import facts_of
@@ -49,7 +60,7 @@ class Segment:
             require_writable_format(self.output)
         engine = Engine(self.weights, self.device)
         with shown_progress() as job:
-            session = Session.open(self.ct, engine, series=self.series, job=job)
+            session = Session.from_reading(reading, engine, job=job)
             labels = session.segment(self.task, job)
             output = self.output or results_folder(self.ct) / f"{self.task}.nii.gz"
             result = session.segment_result(labels, output)

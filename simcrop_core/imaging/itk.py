@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
-from simcrop_core.errors import NotASingleVolume, UnreadableFile
+from simcrop_core.errors import NotASingleVolume, OutOfMemory, UnreadableFile
 from simcrop_core.imaging.affine import Affine
 from simcrop_core.imaging.header import ORIENTATION_UNSTATED, Header
-from simcrop_core.imaging.single_volume import require_room, single_volume
+from simcrop_core.imaging.opened import OpenedScan
+from simcrop_core.imaging.single_volume import LESS_MEMORY, require_room, single_volume
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.imaging.voxel_values import to_hounsfield
 from simcrop_core.progress import Job
@@ -31,30 +34,27 @@ _CHUNK = 2**20
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def read_itk_header(path: Path, image_io: str) -> Header:
-    """Shape, type and geometry; no voxel is decoded.
+@contextmanager
+def open_itk(path: Path, image_io: str, job: Job | None = None) -> Iterator[OpenedScan]:
+    """Shape, type and geometry; the voxels are a view of the image that SimpleITK decodes.
 
     Args:
         path: the file.
         image_io: ITK's name of the format, a key of `FORMATS`.
+        job: for progress and cancellation.
 
     Raises:
-        UnreadableFile: damaged, or it promises more voxels than any CT has.
+        UnreadableFile: damaged, or it promises more voxels than any CT has; when decoded: cut off.
         NotASingleVolume: 4D, colours, or too few slices.
-    """
-    return _header(_inspected(path, image_io), path, image_io)
-
-
-def read_itk(path: Path, image_io: str, job: Job | None = None) -> Volume:
-    """The volume; voxels are a view of the image that SimpleITK decoded.
-
-    Raises:
-        UnreadableFile: damaged or cut off.
-        NotASingleVolume: 4D, colours, or too few slices.
+        OutOfMemory: when decoded: it does not fit this machine.
         Cancelled: `job` was asked to stop before the decoding began.
     """
     reader = _inspected(path, image_io)
     header = _header(reader, path, image_io)
+    yield OpenedScan(header, lambda: _volume(reader, header, path, image_io, job))
+
+
+def _volume(reader: SimpleITK.ImageFileReader, header: Header, path: Path, image_io: str, job: Job | None) -> Volume:
     _require_room_in_file(header, path)
     if image_io == "MetaImageIO":
         _require_sound_compression(path)
@@ -65,12 +65,19 @@ def read_itk(path: Path, image_io: str, job: Job | None = None) -> Volume:
     try:
         image = reader.Execute()
     except RuntimeError as error:
-        raise _damaged(path, error) from error
+        raise out_of_memory(error, header.name) or _damaged(path, error) from error
     stored = array_of(image).reshape(-1)
     if job is not None:
         job.step("reading", 1, 1)
     values = to_hounsfield(stored, name=header.name)
     return Volume(values.reshape(header.shape, order="F"), header.affine, header.name, findings=header.findings)
+
+
+def out_of_memory(error: RuntimeError, name: str) -> OutOfMemory | None:
+    """The fault of memory that a fault of SimpleITK's tells of; None where it tells of another."""
+    if "alloc" not in str(error):
+        return None
+    return OutOfMemory(f"{name} needs more memory to be read than there is.", hint=LESS_MEMORY)
 
 
 def array_of(image: SimpleITK.Image) -> NDArray[np.generic]:

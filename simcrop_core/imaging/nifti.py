@@ -22,6 +22,7 @@ from simcrop_core.errors import BrokenGeometry, NotASingleVolume, UnreadableFile
 from simcrop_core.imaging.affine import Affine
 from simcrop_core.imaging.header import Header
 from simcrop_core.imaging.nifti_forms import form_findings, stated_forms
+from simcrop_core.imaging.opened import OpenedScan
 from simcrop_core.imaging.single_volume import require_room, room_for, single_volume
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.imaging.voxel_values import HounsfieldValues, fits_in_place, gathered, to_hounsfield
@@ -52,46 +53,40 @@ class _Layout:
         return math.prod(self.header.shape)
 
 
-def read_nifti_header(path: Path) -> Header:
-    """Shape, scaling and geometry; of a compressed file only the first block is decoded.
+@contextmanager
+def open_nifti(path: Path, job: Job | None = None) -> Iterator[OpenedScan]:
+    """Shape, scaling and geometry; of a compressed file only the first block is decoded for them.
+
+    The voxels are decoded once into the memory they stay in, axes in the file's own order, without a copy. The affine
+    is the sform where the file has one, else the qform.
 
     Raises:
-        UnreadableFile: not NIfTI, damaged, or it promises more than it can hold.
+        UnreadableFile: not NIfTI, damaged, or it promises more than it can hold; when decoded: cut off, or followed by
+            something else.
         NotASingleVolume: 4D, colours, or too few slices.
         BrokenGeometry: its orientation cannot be computed.
+        OutOfMemory: when decoded: it does not fit this machine.
+        Cancelled: when decoded: `job` was asked to stop.
     """
-    with _opened(path) as stream:
-        return _read_layout(stream, path).header
-
-
-def read_nifti(path: Path, job: Job | None = None) -> Volume:
-    """The volume, decoded once into the memory it stays in; axes in the file's own order, without a copy.
-
-    The affine is the sform where the file has one, else the qform.
-
-    Raises:
-        UnreadableFile: not NIfTI, cut off, followed by something else, or it promises more than it can hold.
-        NotASingleVolume: 4D, colours, or too few slices.
-        BrokenGeometry: its orientation cannot be computed.
-        OutOfMemory: it does not fit this machine.
-        Cancelled: `job` was asked to stop.
-    """
-    job = job or Job()
-    with _opened(path) as stream:
+    with _decoded(path) as stream:
         layout = _read_layout(stream, path)
-        _discard(stream, layout.voxel_offset, path)
-        values = _read_voxels(stream, layout, job)
-        if stream.read(1):
-            raise UnreadableFile(
-                f"{path.name} goes on after its last voxel: its header does not describe what is in it.",
-                hint="Export the volume again.",
-            )
+        yield OpenedScan(layout.header, lambda: _volume(stream, layout, path, job or Job()))
+
+
+def _volume(stream: BinaryIO, layout: _Layout, path: Path, job: Job) -> Volume:
+    _discard(stream, layout.voxel_offset, path)
+    values = _read_voxels(stream, layout, job)
+    if stream.read(1):
+        raise UnreadableFile(
+            f"{path.name} goes on after its last voxel: its header does not describe what is in it.",
+            hint="Export the volume again.",
+        )
     header = layout.header
     return Volume(values.reshape(header.shape, order="F"), header.affine, header.name, findings=header.findings)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _decoded(path: Path) -> Iterator[BinaryIO]:
     """The decoded bytes of a plain or gzip file, with the faults of decoding as named errors."""
     with path.open("rb") as file:
         compressed = file.read(2) == GZIP_MAGIC

@@ -14,6 +14,7 @@ from simcrop_core.errors import NotASingleVolume, OutOfMemory, UnreadableFile
 MIN_SLICES = 4
 # 2048 × 2048 × 512, or 512 × 512 × 8192: twice the longest whole-body CT.
 MAX_VOXELS = 2**31
+LESS_MEMORY = "Close other programs, or crop the volume."
 _MOST_DEFLATE = 1032  # bytes out for a byte in: deflate reaches no more (RFC 1951: 258 bytes from two bits)
 
 
@@ -85,6 +86,4 @@ def room_for(count: int, dtype: DTypeLike, *, name: str) -> NDArray[Any]:
         return np.empty(count, dtype)
     except MemoryError as error:
         gibibytes = count * np.dtype(dtype).itemsize / 2**30
-        raise OutOfMemory(
-            f"{name} needs {gibibytes:.1f} GiB of memory to be read.", hint="Close other programs, or crop the volume."
-        ) from error
+        raise OutOfMemory(f"{name} needs {gibibytes:.1f} GiB of memory to be read.", hint=LESS_MEMORY) from error

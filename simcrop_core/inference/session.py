@@ -17,10 +17,10 @@ from simcrop_core.imaging.chest_checks import check_chest
 from simcrop_core.imaging.content import content_sha256
 from simcrop_core.imaging.frame import FrameVolume, frame_volume
 from simcrop_core.imaging.heatmap import Heatmap
+from simcrop_core.imaging.isolated import ScanReading
 from simcrop_core.imaging.lungs import estimate_lungs
 from simcrop_core.imaging.overview import volume_info
 from simcrop_core.imaging.passport import check
-from simcrop_core.imaging.read import read_volume
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.at_point import sentences_at
 from simcrop_core.inference.device import compute_dtype, is_out_of_memory
@@ -76,12 +76,24 @@ class Session:
     def open(
         cls, path: Path, engine: Engine, *, series: str | None = None, force: bool = False, job: Job | None = None
     ) -> Session:
-        """Read a scan and check it.
+        """Read a scan, in a process of its own, and check it.
 
         Raises:
             SimCroPError: the file cannot be read, or the passport refused it (docs/passport.md).
         """
-        volume, passport = check(read_volume(path, series=series, job=job))
+        with ScanReading(path, series=series) as reading:
+            return cls.from_reading(reading, engine, force=force, job=job)
+
+    @classmethod
+    def from_reading(
+        cls, reading: ScanReading, engine: Engine, *, force: bool = False, job: Job | None = None
+    ) -> Session:
+        """The same of a scan whose reading has begun: beside the loading of the engine, say.
+
+        Raises:
+            SimCroPError: as `open`.
+        """
+        volume, passport = check(reading.result(job).volume)
         return cls(volume, passport, engine, force=force)
 
     @cached_property
