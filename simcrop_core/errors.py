@@ -51,6 +51,12 @@ class NotASingleVolume(SimCroPError):
     code = "not-a-single-volume"
 
 
+class NoSuchFrame(SimCroPError):
+    """The file does not hold the volume that was named by number."""
+
+    code = "no-such-frame"
+
+
 class SeriesChoiceNeeded(SimCroPError):
     """The folder or archive holds several CT series and none was named."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simcrop_core.cli.console import say_json, say_warnings, shown_progress
-from simcrop_core.cli.options import CT, Flag, results_folder
+from simcrop_core.cli.options import CT, Flag, FrameNumber, results_folder
 from simcrop_core.results import DeviceName, as_json
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class Findings:
     """Where to compute."""
     series: str | None = None
     """Number or UID of the DICOM series, where the folder holds several."""
+    frame: FrameNumber = None
+    """Which volume of a 4D file (NIfTI, NRRD, MHA/MHD): the first is 1."""
     full_resolution: Flag = False
     """Write heatmaps on the scan's own grid instead of the patch grid."""
     force: Flag = False
@@ -40,7 +42,7 @@ class Findings:
         from simcrop_core.imaging.isolated import ScanReading
 
         # The scan is read beside the loading of the engine.
-        with ScanReading(self.ct, series=self.series) as reading:
+        with ScanReading(self.ct, series=self.series, frame=self.frame) as reading:
             return self._answered(reading)
 
     def _answered(self, reading: ScanReading) -> int:
@@ -53,7 +55,7 @@ class Findings:
         with shown_progress() as job:
             session = Session.from_reading(reading, engine, force=self.force, job=job)
             found = session.findings(job)
-            folder = self.output or results_folder(self.ct)
+            folder = self.output or results_folder(self.ct, self.frame)
             result = write_findings(
                 folder,
                 session.volume,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import UseAppendAction
 
 from simcrop_core.cli.console import say_json, say_warnings, shown_progress
-from simcrop_core.cli.options import CT, Flag, Point, results_folder, source_series
+from simcrop_core.cli.options import CT, Flag, FrameNumber, Point, results_folder, source_series
 from simcrop_core.errors import NothingToGround, UnreadableFile
 from simcrop_core.results import AtResult, DeviceName, GroundResult, as_json
 
@@ -44,6 +44,8 @@ class Ground:
     """Where to compute."""
     series: str | None = None
     """Number or UID of the DICOM series, where the folder holds several."""
+    frame: FrameNumber = None
+    """Which volume of a 4D file (NIfTI, NRRD, MHA/MHD): the first is 1."""
     full_resolution: Flag = False
     """Write heatmaps on the scan's own grid instead of the patch grid."""
     draw_absent: Flag = False
@@ -62,7 +64,7 @@ class Ground:
         from simcrop_core.imaging.isolated import ScanReading
 
         # The scan is read beside the loading of the engine.
-        with ScanReading(self.ct, series=self.series) as reading:
+        with ScanReading(self.ct, series=self.series, frame=self.frame) as reading:
             return self._answered(reading)
 
     def _answered(self, reading: ScanReading) -> int:
@@ -126,7 +128,7 @@ class Ground:
 
     @property
     def _folder(self) -> Path:
-        return self.output or results_folder(self.ct)
+        return self.output or results_folder(self.ct, self.frame)
 
 
 def _report_text(path: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simcrop_core.cli.console import say_json, say_warnings, shown_progress
-from simcrop_core.cli.options import CT, Flag, results_folder, source_series
+from simcrop_core.cli.options import CT, Flag, FrameNumber, results_folder, source_series
 from simcrop_core.results import DeviceName, as_json
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class Segment:
     """Where to compute."""
     series: str | None = None
     """Number or UID of the DICOM series, where the folder holds several."""
+    frame: FrameNumber = None
+    """Which volume of a 4D file (NIfTI, NRRD, MHA/MHD): the first is 1."""
     de_identify: Flag = False
     """Leave names, numbers and dates of patient and study out of a .dcm file (docs/dicom.md)."""
     json: Flag = False
@@ -43,7 +45,7 @@ class Segment:
         from simcrop_core.imaging.isolated import ScanReading
 
         # The scan is read beside the loading of the engine.
-        with ScanReading(self.ct, series=self.series) as reading:
+        with ScanReading(self.ct, series=self.series, frame=self.frame) as reading:
             return self._answered(reading)
 
     def _answered(self, reading: ScanReading) -> int:
@@ -62,7 +64,7 @@ class Segment:
         with shown_progress() as job:
             session = Session.from_reading(reading, engine, job=job)
             labels = session.segment(self.task, job)
-            output = self.output or results_folder(self.ct) / f"{self.task}.nii.gz"
+            output = self.output or results_folder(self.ct, self.frame) / f"{self.task}.nii.gz"
             result = session.segment_result(labels, output)
             if source is None:
                 write_labelmap(output, labels.voxels, labels.affine, labels.names, facts=facts_of(result))

@@ -64,7 +64,8 @@ def decoding_bytes(header: Header) -> int:
     float32 where they do not fit.
     """
     voxels = math.prod(header.shape)
-    stored = _bytes_of(header.stored_type)
+    _, frames = header.frame or (1, 1)
+    stored = frames * _bytes_of(header.stored_type)
     return voxels * (2 * stored + 8 + 2 + 4) + 2 * header.file_bytes
 
 

@@ -58,13 +58,19 @@ class ReadScan:
 
 
 def read_isolated(
-    path: Path, *, series: str | None = None, job: Job | None = None, limits: ReadLimits | None = None
+    path: Path,
+    *,
+    series: str | None = None,
+    frame: int | None = None,
+    job: Job | None = None,
+    limits: ReadLimits | None = None,
 ) -> ReadScan:
     """What `simcrop_core.imaging.read.open_scan` opens and decodes, parsed in a process of its own.
 
     Args:
         path: as there.
         series: as there.
+        frame: as there.
         job: for progress and cancellation, which ends the process.
         limits: of that process.
 
@@ -76,7 +82,7 @@ def read_isolated(
         CannotWrite: also, the folder of temporary files has no room.
         InternalFault: the process does not start.
     """
-    with ScanReading(path, series=series, limits=limits) as reading:
+    with ScanReading(path, series=series, frame=frame, limits=limits) as reading:
         return reading.result(job)
 
 
@@ -86,6 +92,7 @@ class ScanReading:
     Args:
         path: as of `read_isolated`.
         series: as of `read_isolated`.
+        frame: as of `read_isolated`.
         limits: of the process.
 
     Raises:
@@ -93,7 +100,9 @@ class ScanReading:
         InternalFault: the process does not start.
     """
 
-    def __init__(self, path: Path, *, series: str | None = None, limits: ReadLimits | None = None) -> None:
+    def __init__(
+        self, path: Path, *, series: str | None = None, frame: int | None = None, limits: ReadLimits | None = None
+    ) -> None:
         self._path = path
         self._said: SimpleQueue[bytes | None] = SimpleQueue()
         self._open = ExitStack()
@@ -102,7 +111,7 @@ class ScanReading:
         self._alive = False
         self._end = time.monotonic() + limits.seconds
         try:
-            request = {"path": str(path), "series": series, "limits": dataclasses.asdict(limits)}
+            request = {"path": str(path), "series": series, "frame": frame, "limits": dataclasses.asdict(limits)}
             folder = tempfile.TemporaryDirectory(prefix="simcrop-read-", ignore_cleanup_errors=True)
             self._folder = Path(self._open.enter_context(folder))
             # Without a name: it is gone when the last of its holders is.
@@ -202,7 +211,7 @@ class ScanReading:
         while octets:
             octets = octets[_filled(self._exchange, octets) :]
         voxels = values.reshape(header.shape, order="F")
-        return ReadScan(header, Volume(voxels, header.affine, header.name, dicom, header.findings))
+        return ReadScan(header, Volume(voxels, header.affine, header.name, dicom, header.findings, header.frame))
 
     def _crash(self, code: int) -> SimCroPError:
         """What it means that the process ended without a last word, with its log."""

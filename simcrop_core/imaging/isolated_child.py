@@ -39,7 +39,7 @@ def main() -> None:
     say({"started": True})
     try:
         confine_opening(limits)
-        say({"scan": _read(Path(request["path"]), request["series"], limits, exchange, _told(say))})
+        say({"scan": _read(request, limits, exchange, _told(say))})
     except MemoryError:
         name = Path(request["path"]).name
         say(_fault(OutOfMemory(f"{name} takes more memory to be read than there is.", hint="Close other programs.")))
@@ -49,13 +49,13 @@ def main() -> None:
     os._exit(0)
 
 
-def _read(path: Path, series: str | None, limits: ReadLimits, exchange: io.FileIO, job: Job) -> dict[str, Any]:
+def _read(request: dict[str, Any], limits: ReadLimits, exchange: io.FileIO, job: Job) -> dict[str, Any]:
     """The voxels into `exchange`, columns fastest, and everything else as it is said."""
     # Here, where memory is limited already.
     from simcrop_core.imaging.isolated_form import description_of
     from simcrop_core.imaging.read import open_scan
 
-    with open_scan(path, series=series, job=job) as scan:
+    with open_scan(Path(request["path"]), series=request["series"], frame=request["frame"], job=job) as scan:
         confine_decoding(scan.header, limits)
         volume = scan.decode()
         _write(exchange, memoryview(volume.voxels.reshape(-1, order="F")).cast("B"))

@@ -24,6 +24,7 @@ def description_of(header: Header, volume: Volume) -> dict[str, Any]:
     assert volume.name == header.name
     assert np.array_equal(volume.affine, header.affine, equal_nan=True)
     assert volume.findings == header.findings
+    assert volume.frame == header.frame
     dicom = volume.dicom
     return {
         "name": header.name,
@@ -35,6 +36,7 @@ def description_of(header: Header, volume: Volume) -> dict[str, Any]:
         "intercept": float(header.intercept),
         "file_bytes": int(header.file_bytes),
         "findings": [[one.code, one.outcome, one.message, one.hint] for one in header.findings],
+        "frame": header.frame and list(header.frame),
         "voxel_type": volume.voxels.dtype.name,
         "dicom": dicom and [dicom.series_number, list(dicom.instance_numbers), dicom.series_uid, dicom.description],
     }
@@ -58,6 +60,7 @@ def header_of(description: Any) -> Header:
         intercept=_number(description["intercept"]),
         file_bytes=_whole(description["file_bytes"]),
         findings=tuple(_finding(one) for one in _listed(description["findings"])[:_MOST_FINDINGS]),
+        frame=_frame(description["frame"]),
     )
 
 
@@ -92,6 +95,15 @@ def _affine(rows: Any) -> Affine:
     if affine[3].tolist() != _BELOW:
         raise ValueError("the last row of an affine is 0 0 0 1")
     return affine
+
+
+def _frame(pair: Any) -> tuple[int, int] | None:
+    if pair is None:
+        return None
+    number, frames = (_whole(part) for part in _listed(pair, 2))
+    if not 1 <= number <= frames:
+        raise ValueError("a frame is one of several")
+    return number, frames
 
 
 def _finding(fields: Any) -> PassportFinding:

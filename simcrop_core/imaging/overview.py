@@ -24,10 +24,17 @@ _SAMPLED = 2_000_000
 
 def volume_info(volume: Volume) -> VolumeInfo:
     """Which volume a result is about, without anything that names a patient."""
-    return VolumeInfo(volume.name, volume.shape, volume.spacing_mm, volume.orientation, volume.affine.round(6).tolist())
+    return VolumeInfo(
+        volume.name,
+        volume.shape,
+        volume.spacing_mm,
+        volume.orientation,
+        volume.affine.round(6).tolist(),
+        volume.frame,
+    )
 
 
-def overview(path: Path, *, series: str | None = None, job: Job | None = None) -> InfoResult:
+def overview(path: Path, *, series: str | None = None, frame: int | None = None, job: Job | None = None) -> InfoResult:
     """Header, HU, field of view, lungs and passport of a scan.
 
     A scan that the passport refuses is still described: the refusal is one of its findings.
@@ -35,7 +42,7 @@ def overview(path: Path, *, series: str | None = None, job: Job | None = None) -
     Raises:
         SimCroPError: the file cannot be read at all, or says nothing of where its voxels are.
     """
-    read = read_isolated(path, series=series, job=job)
+    read = read_isolated(path, series=series, frame=frame, job=job)
     header = read.header
     require_affine(header.affine)
     found = inspect_scan(read.volume)
@@ -53,7 +60,9 @@ def overview(path: Path, *, series: str | None = None, job: Job | None = None) -
     )
 
 
-def check_scan(path: Path, *, series: str | None = None, job: Job | None = None) -> CheckResult:
+def check_scan(
+    path: Path, *, series: str | None = None, frame: int | None = None, job: Job | None = None
+) -> CheckResult:
     """The passport of whatever is at a path: what no reader takes is a finding, too.
 
     Raises:
@@ -63,7 +72,7 @@ def check_scan(path: Path, *, series: str | None = None, job: Job | None = None)
         Cancelled: `job` was asked to stop.
     """
     try:
-        volume = read_isolated(path, series=series, job=job).volume
+        volume = read_isolated(path, series=series, frame=frame, job=job).volume
     except (Cancelled, CannotWrite, InternalFault, OutOfMemory):
         raise
     except SimCroPError as refusal:

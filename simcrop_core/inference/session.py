@@ -74,14 +74,21 @@ class Session:
 
     @classmethod
     def open(
-        cls, path: Path, engine: Engine, *, series: str | None = None, force: bool = False, job: Job | None = None
+        cls,
+        path: Path,
+        engine: Engine,
+        *,
+        series: str | None = None,
+        frame: int | None = None,
+        force: bool = False,
+        job: Job | None = None,
     ) -> Session:
-        """Read a scan, in a process of its own, and check it.
+        """Read a scan, in a process of its own, and check it; `frame` names a volume of a 4D file, from 1.
 
         Raises:
             SimCroPError: the file cannot be read, or the passport refused it (docs/passport.md).
         """
-        with ScanReading(path, series=series) as reading:
+        with ScanReading(path, series=series, frame=frame) as reading:
             return cls.from_reading(reading, engine, force=force, job=job)
 
     @classmethod
@@ -159,6 +166,8 @@ class Session:
         return content_sha256(self.volume)
 
     def _made_by(self, **parameters: object) -> MadeBy:
+        if self.volume.frame is not None:
+            parameters["frame"] = self.volume.frame[0]
         return MadeBy(
             scan_sha256=self._scan_sha256,
             versions={"simcrop": __version__, "torch": torch.__version__},

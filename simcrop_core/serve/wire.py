@@ -147,9 +147,16 @@ def open_volume(volume: str, *, force: bool = False, lease_s: float | None = Non
     return _post("/sessions", volume=volume, force=force, lease_s=lease_s)
 
 
-def open_path(path: str, *, series: str | None = None, force: bool = False, lease_s: float | None = None) -> Request:
+def open_path(
+    path: str,
+    *,
+    series: str | None = None,
+    frame: int | None = None,
+    force: bool = False,
+    lease_s: float | None = None,
+) -> Request:
     """A session on a file or folder that the server reads itself; only where it runs for this machine's user."""
-    return _post("/sessions", path=path, series=series, force=force, lease_s=lease_s)
+    return _post("/sessions", path=path, series=series, frame=frame, force=force, lease_s=lease_s)
 
 
 def session(session_id: str) -> Request:

@@ -15,21 +15,26 @@ from simcrop_core.imaging.dicom.slices import DAMAGED, NO_POSITION, UNCLEAR, NoS
 from simcrop_core.imaging.dicom.stack import Stack, stacked
 from simcrop_core.imaging.header import Header
 from simcrop_core.imaging.opened import OpenedScan
+from simcrop_core.imaging.single_volume import frame_of
 from simcrop_core.imaging.volume import DicomOrigin, Volume
 from simcrop_core.progress import Job
 from simcrop_core.results import PassportFinding
 
 
 @contextmanager
-def open_dicom(path: Path, *, series: str | None = None, job: Job | None = None) -> Iterator[OpenedScan]:
+def open_dicom(
+    path: Path, *, series: str | None = None, frame: int | None = None, job: Job | None = None
+) -> Iterator[OpenedScan]:
     """Geometry and scaling of one series, from the headers of its slices: by position, rescale applied when decoded.
 
     Args:
         path: a folder (searched with the folders in it), a .zip, or one DICOM file, which stands for its series.
         series: number or UID, where there are several.
+        frame: 1 or None: a series is one volume.
         job: for progress and cancellation.
 
     Raises:
+        NoSuchFrame: another frame is named.
         UnreadableFile: nothing readable there, or a slice that cannot be decoded.
         NotACT: images of another modality, localizers or projections only.
         SeriesChoiceNeeded: several series and none named.
@@ -42,6 +47,7 @@ def open_dicom(path: Path, *, series: str | None = None, job: Job | None = None)
     """
     job = job or Job()
     with read_stack(path, series, job) as (stack, findings):
+        frame_of(stack.shape, frame, name=stack.series.name)
         header = _header(stack, findings)
         yield OpenedScan(header, lambda: _volume(stack, header, job))
 
