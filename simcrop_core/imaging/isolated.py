@@ -114,9 +114,7 @@ class ScanReading:
             request = {"path": str(path), "series": series, "frame": frame, "limits": dataclasses.asdict(limits)}
             folder = tempfile.TemporaryDirectory(prefix="simcrop-read-", ignore_cleanup_errors=True)
             self._folder = Path(self._open.enter_context(folder))
-            # Without a name: it is gone when the last of its holders is.
-            file: Any = tempfile.TemporaryFile(buffering=0, dir=self._folder)  # noqa: SIM115 - the next line closes it
-            self._exchange = self._open.enter_context(file)
+            self._exchange = self._open.enter_context(_nameless(self._folder))
             self._exchange.write(json.dumps(request).encode())
             self._exchange.seek(0)
             self._log = self._open.enter_context((self._folder / "log").open("w+b"))
@@ -243,6 +241,13 @@ class ScanReading:
             f"{self._limits.cpu_seconds} s; it was stopped.",
             hint="Copy it to a disk of this machine. Where that does not help, the file is made to do harm.",
         )
+
+
+def _nameless(folder: Path) -> Any:
+    """A file that is gone when the last of its holders is: of memory on Linux, where no voxel reaches a disk so."""
+    if sys.platform == "linux":
+        return os.fdopen(os.memfd_create("simcrop-read"), "w+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0, dir=folder)
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 
 import nibabel
 import numpy as np
@@ -11,11 +12,16 @@ import SimpleITK
 from chests import affine_of, chest_hu, volume_of
 from dicom_files import Series
 
+from simcrop_core.cli.main import main
+from simcrop_core.cli.options import results_folder
 from simcrop_core.errors import BrokenGeometry, NoSuchFrame, NotASingleVolume, UnreadableFile
+from simcrop_core.export.provenance import facts_of
 from simcrop_core.imaging.affine import apply
 from simcrop_core.imaging.isolated import read_isolated
 from simcrop_core.imaging.overview import check_scan, overview
 from simcrop_core.imaging.read import read_header, read_volume
+from simcrop_core.inference.session import Session
+from simcrop_core.text.report import parse_sentence
 
 SHAPE = (5, 6, 7)
 FRAMES = 3
@@ -155,7 +161,7 @@ def test_a_file_cut_off_in_its_frames_is_named(tmp_path):
             read_volume(path, frame=3)
 
 
-def test_the_results_tell_which_frame_they_are_about(tmp_path):
+def test_the_results_tell_which_frame_they_are_about(tmp_path, engine):
     shape = (60, 44, 50)
     affine = affine_of(spacing=(6, 6, 6), shape=shape)
     chest = volume_of(chest_hu, affine, shape).voxels
@@ -172,3 +178,23 @@ def test_the_results_tell_which_frame_they_are_about(tmp_path):
     assert overview(path, frame=1).volume.frame == (1, 2)
     refusal = check_scan(path)
     assert (refusal.outcome, refusal.passport[-1].code) == ("refused", "not-a-single-volume")
+    grounded = Session.open(path, engine, frame=2).ground([parse_sentence("Nodule in the left lung.")])
+    assert grounded.result.volume.frame == (2, 2)
+    facts = facts_of(grounded.result)
+    assert "frame 2" in facts["parameters"]
+    assert "frame pass" in facts["checks"]
+
+
+def test_the_command_takes_a_frame_from_1_and_keeps_results_of_each_apart(tmp_path, capsys):
+    path = nifti(tmp_path / "ct.nii.gz")
+    for frame, code in ((3, 1), (4, 1), (0, 2)):  # noise is refused for its values, later than for its frame
+        with pytest.raises(SystemExit) as ended:
+            main(["check", str(path), "--frame", str(frame), "--json"])
+        said = capsys.readouterr()
+        assert ended.value.code == code
+        if code == 1:
+            codes = [finding["code"] for finding in json.loads(said.out)["passport"]]
+            assert ("no-such-frame" in codes, "frame" in codes) == (frame == 4, frame == 3)
+    folders = {results_folder(path, frame) for frame in (None, 1, 2)}
+    assert len(folders) == 3
+    assert results_folder(path, 2).name.endswith("-frame-2")
