@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from simcrop_core.imaging.header import Header
 
@@ -20,6 +19,13 @@ _OPENING_BYTES = 2048 * _MIB
 _DECODING_BYTES = 1024 * _MIB
 # The parent is the one that ends a child in time; the child's own clock is for when the parent is gone.
 _GRACE_S = 10
+
+
+def _memory_of_the_machine() -> int:
+    # The process that reads is told the number, and does not load this.
+    import psutil
+
+    return int(psutil.virtual_memory().total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class ReadLimits:
         seconds: from its start.
     """
 
-    memory_bytes: int = field(default_factory=lambda: int(psutil.virtual_memory().total))
+    memory_bytes: int = field(default_factory=_memory_of_the_machine)
     cpu_seconds: int = 600
     seconds: float = 900.0
 

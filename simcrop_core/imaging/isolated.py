@@ -202,7 +202,7 @@ class ScanReading:
         header = header_of(description)
         dicom = dicom_of(description, header.shape[2])
         values = room_for(math.prod(header.shape), voxel_type_of(description), name=header.name)
-        octets = memoryview(values).cast("B")
+        octets = values.data.cast("B")
         if os.fstat(self._exchange.fileno()).st_size != len(octets):
             raise ValueError("the file is no longer or shorter than the voxels")
         self._exchange.seek(0)

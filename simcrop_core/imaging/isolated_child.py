@@ -58,7 +58,7 @@ def _read(request: dict[str, Any], limits: ReadLimits, exchange: io.FileIO, job:
     with open_scan(Path(request["path"]), series=request["series"], frame=request["frame"], job=job) as scan:
         confine_decoding(scan.header, limits)
         volume = scan.decode()
-        _write(exchange, memoryview(volume.voxels.reshape(-1, order="F")).cast("B"))
+        _write(exchange, volume.voxels.reshape(-1, order="F").data.cast("B"))
         return description_of(scan.header, volume)
 
 
@@ -87,12 +87,13 @@ def _messages() -> Say:
 
 def _told(say: Say) -> Job:
     """A job whose steps are said, as often as somebody can follow them."""
-    last = ["", 0.0]
+    stage, said_s = "", 0.0
 
     def report(step: Progress) -> None:
+        nonlocal stage, said_s
         now = time.monotonic()
-        if step.stage != last[0] or now - float(last[1]) >= _SAID_EVERY_S:
-            last[:] = [step.stage, now]
+        if step.stage != stage or now - said_s >= _SAID_EVERY_S:
+            stage, said_s = step.stage, now
             say({"progress": [step.stage, step.done, step.total]})
 
     return Job(report)

@@ -70,7 +70,8 @@ def voxel_type_of(description: Any) -> np.dtype[Any]:
     Raises:
         KeyError, TypeError, ValueError: it names none.
     """
-    return np.dtype(_one_of(_VOXEL_TYPES, description["voxel_type"]))
+    name: str = _one_of(_VOXEL_TYPES, description["voxel_type"])
+    return np.dtype(name)
 
 
 def dicom_of(description: Any, slices: int) -> DicomOrigin | None:
