@@ -33,6 +33,12 @@ class UnreadableFile(SimCroPError):
     code = "unreadable-file"
 
 
+class ReadingTookTooLong(SimCroPError):
+    """Reading the file needed more time than any scan does."""
+
+    code = "reading-took-too-long"
+
+
 class NotACT(SimCroPError):
     """It is an image, but of another modality, a localizer, a projection (MIP) or a picture of a screen."""
 
@@ -43,6 +49,12 @@ class NotASingleVolume(SimCroPError):
     """The file holds several volumes (4D), colours (RGB), or too few slices to be one CT volume."""
 
     code = "not-a-single-volume"
+
+
+class NoSuchFrame(SimCroPError):
+    """The file does not hold the volume that was named by number."""
+
+    code = "no-such-frame"
 
 
 class SeriesChoiceNeeded(SimCroPError):
@@ -184,7 +196,7 @@ class BrokenAnswer(SimCroPError):
 
 
 class InternalFault(SimCroPError):
-    """The server failed for a reason that is its own."""
+    """The server, or a process of this machine that was to help, failed for a reason that is its own."""
 
     code = "internal-fault"
 
@@ -205,3 +217,9 @@ class DamagedStore(SimCroPError):
     """Files of a training store are missing, cut off or damaged."""
 
     code = "damaged-store"
+
+
+def error_of(code: str, message: str, hint: str = "") -> SimCroPError:
+    """The error with that code; codes that this version does not know become a plain `SimCroPError`."""
+    kinds = {kind.code: kind for kind in SimCroPError.__subclasses__()}
+    return kinds.get(code, SimCroPError)(message, hint=hint)

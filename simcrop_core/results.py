@@ -55,6 +55,7 @@ class VolumeInfo:
         spacing_mm: along x, y, z.
         orientation: nearest anatomical direction of the array axes ("LPS").
         affine: (4, 4) voxel → patient RAS, mm, row by row.
+        frame: which volume of a 4D file, from 1, and how many it holds; None of any other.
     """
 
     name: str
@@ -62,6 +63,7 @@ class VolumeInfo:
     spacing_mm: tuple[float, float, float]
     orientation: str
     affine: list[list[float]]
+    frame: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

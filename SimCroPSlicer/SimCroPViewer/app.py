@@ -70,7 +70,8 @@ class Viewer:
         if not self._options.scan:
             return
         self.desk.busy("Reading the CT")
-        await self.scan.opened(Path(self._options.scan), self._options.series or None)
+        options = self._options
+        await self.scan.opened(Path(options.scan), options.series or None, options.frame or None)
         if self._options.report:
             self.report.take(report_text(Path(self._options.report)))
 

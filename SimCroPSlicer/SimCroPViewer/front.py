@@ -95,6 +95,7 @@ class Front:
             paths=self._paths,
             scan=self._options.scan,
             series=self._options.series,
+            frame=self._options.frame,
             report=self._options.report,
             keep_s=self._options.keep_s,
         )

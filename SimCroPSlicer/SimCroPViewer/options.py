@@ -38,6 +38,7 @@ class ViewOptions:
         token: that opens the page.
         scan: path of the CT that a new tab shows; "" for none.
         series: number or UID of its DICOM series; "" where it has one.
+        frame: number of its volume, from 1, where it is 4D; 0 where it is not.
         report: path of the report that a new tab looks for; "" for none.
         keep_s: how long a session outlives its tab.
         open_browser: show the page at once.
@@ -50,6 +51,7 @@ class ViewOptions:
     key: str = ""
     scan: str = ""
     series: str = ""
+    frame: int = 0
     report: str = ""
     keep_s: int = 600
     open_browser: bool = True
@@ -68,6 +70,7 @@ class SessionOptions:
         paths: whether files of this machine may be opened by path.
         scan: as of `ViewOptions`.
         series: as of `ViewOptions`.
+        frame: as of `ViewOptions`.
         report: as of `ViewOptions`.
         keep_s: as of `ViewOptions`.
     """
@@ -80,6 +83,7 @@ class SessionOptions:
     paths: bool
     scan: str
     series: str
+    frame: int
     report: str
     keep_s: int
 

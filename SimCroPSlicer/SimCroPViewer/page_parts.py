@@ -56,6 +56,7 @@ def _scan(viewer: Viewer) -> None:
     html.Div("{{ scan_facts }}", classes="simcrop-note")
     upload("scan", "Open a CT: choose or drop a file", ".nii,.gz,.nrrd,.mha,.zip,.dcm", multiple=True)
     v3.VTextField(v_model=("series",), label="DICOM series, where there are several", **_COMPACT)
+    v3.VTextField(v_model=("scan_frame",), label="Frame of a 4D file, from 1", **_COMPACT)
     with html.Form(v_if="paths", submit_prevent=viewer.scan.open_typed, **_SUBMIT):
         v3.VTextField(v_model=("scan_path",), label="Path of a CT on this computer", **_COMPACT)
         with html.Div(classes="simcrop-buttons"):

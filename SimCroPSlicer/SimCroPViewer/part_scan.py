@@ -9,6 +9,7 @@ from typing import Any
 
 from SimCroPSlicerLib import views
 
+from simcrop_core.errors import NoSuchFrame
 from SimCroPViewer import scan
 from SimCroPViewer.desk import Desk
 from SimCroPViewer.stage import Stage
@@ -31,7 +32,8 @@ class ScanPart:
         self._stage = stage
         self._changed = changed
         self._paths = paths
-        desk.state.update({"scan_name": "", "scan_path": "", "series": "", "scan_facts": "", "window": FIRST_WINDOW})
+        desk.state.update({"scan_name": "", "scan_path": "", "series": "", "window": FIRST_WINDOW})
+        desk.state.update({"scan_frame": "", "scan_facts": ""})
         desk.state.update({"layout": stage.layouts.layout_id})
         desk.state.change("window")(self._set_window)
         desk.state.change("layout")(self._set_layout)
@@ -47,14 +49,15 @@ class ScanPart:
         self._desk.busy(f"Reading {path.name}")
         self._desk.background(self.opened(path, series))
 
-    async def opened(self, path: Path, series: str | None = None) -> None:
-        """The same, waited for.
+    async def opened(self, path: Path, series: str | None = None, frame: int | None = None) -> None:
+        """The same, waited for. What is not given is as the page's boxes say.
 
         Raises:
             SimCroPError: it is no CT that can be read.
         """
         self._desk.state.flush()
-        volume = await asyncio.to_thread(scan.read, path, series or self._desk.state.series or None)
+        series, frame = series or self._desk.state.series or None, frame or self._frame()
+        volume = await asyncio.to_thread(scan.read, path, series, frame)
         self._desk.logic.scheduler.cancel_all()
         earlier = self._desk.volume
         node = scan.add(self._stage.scene, volume)
@@ -71,7 +74,15 @@ class ScanPart:
         self._desk.say("")
         size = " × ".join(str(n) for n in volume.shape)
         spacing = " × ".join(f"{mm:.2f}" for mm in volume.spacing_mm)
-        self._desk.state.update({"scan_name": volume.name, "scan_facts": f"{size} voxels of {spacing} mm"})
+        self._desk.state.update({"scan_name": scan.title_of(volume), "scan_facts": f"{size} voxels of {spacing} mm"})
+
+    def _frame(self) -> int | None:
+        typed = (self._desk.state.scan_frame or "").strip()
+        if not typed:
+            return None
+        if not typed.isdecimal():
+            raise NoSuchFrame(f"{typed} is no number of a frame.", hint="Frames are numbered from 1.")
+        return int(typed)
 
     def _forget(self, earlier: Any) -> None:
         """The CT before and all results about it: the next may be another patient's."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simcrop_core.cli.console import say_json, shown_progress
-from simcrop_core.cli.options import CT, Flag
+from simcrop_core.cli.options import CT, Flag, FrameNumber
 from simcrop_core.results import as_json
 
 
@@ -17,6 +17,8 @@ class Check:
     """NIfTI, NRRD, MHA/MHD, a folder or zip of one DICOM series."""
     series: str | None = None
     """Number or UID of the DICOM series, where the folder holds several."""
+    frame: FrameNumber = None
+    """Which volume of a 4D file (NIfTI, NRRD, MHA/MHD): the first is 1."""
     json: Flag = False
     """Print the result as JSON (docs/results.md)."""
 
@@ -26,7 +28,7 @@ class Check:
         from simcrop_core.imaging.overview import check_scan
 
         with shown_progress() as job:
-            result = check_scan(self.ct, series=self.series, job=job)
+            result = check_scan(self.ct, series=self.series, frame=self.frame, job=job)
         if self.json:
             say_json(as_json(result))
         else:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simcrop_core.cli.console import say_json, say_warnings, shown_progress
-from simcrop_core.cli.options import CT, Flag, results_folder
+from simcrop_core.cli.options import CT, Flag, FrameNumber, results_folder
 from simcrop_core.results import DeviceName, as_json
+
+if TYPE_CHECKING:
+    from simcrop_core.imaging.isolated import ScanReading
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Findings:
     """Where to compute."""
     series: str | None = None
     """Number or UID of the DICOM series, where the folder holds several."""
+    frame: FrameNumber = None
+    """Which volume of a 4D file (NIfTI, NRRD, MHA/MHD): the first is 1."""
     full_resolution: Flag = False
     """Write heatmaps on the scan's own grid instead of the patch grid."""
     force: Flag = False
@@ -33,6 +39,13 @@ class Findings:
 
     def run(self) -> int:
         """Score the findings and write what was found."""
+        from simcrop_core.imaging.isolated import ScanReading
+
+        # The scan is read beside the loading of the engine.
+        with ScanReading(self.ct, series=self.series, frame=self.frame) as reading:
+            return self._answered(reading)
+
+    def _answered(self, reading: ScanReading) -> int:
         from simcrop_core.cli.tables import say_findings
         from simcrop_core.export.findings_folder import write_findings
         from simcrop_core.inference.engine import Engine
@@ -40,9 +53,9 @@ class Findings:
 
         engine = Engine(self.weights, self.device)
         with shown_progress() as job:
-            session = Session.open(self.ct, engine, series=self.series, force=self.force, job=job)
+            session = Session.from_reading(reading, engine, force=self.force, job=job)
             found = session.findings(job)
-            folder = self.output or results_folder(self.ct)
+            folder = self.output or results_folder(self.ct, self.frame)
             result = write_findings(
                 folder,
                 session.volume,

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from tyro.conf import UseAppendAction
 
 from simcrop_core.cli.console import say_json, say_warnings, shown_progress
-from simcrop_core.cli.options import CT, Flag, Point, results_folder, source_series
+from simcrop_core.cli.options import CT, Flag, FrameNumber, Point, results_folder, source_series
 from simcrop_core.errors import NothingToGround, UnreadableFile
 from simcrop_core.results import AtResult, DeviceName, GroundResult, as_json
 
 if TYPE_CHECKING:
     from simcrop_core.imaging.dicom.source import SourceSeries
+    from simcrop_core.imaging.isolated import ScanReading
     from simcrop_core.inference.session import Session
     from simcrop_core.progress import Job
     from simcrop_core.text.report import Statement
@@ -43,6 +44,8 @@ class Ground:
     """Where to compute."""
     series: str | None = None
     """Number or UID of the DICOM series, where the folder holds several."""
+    frame: FrameNumber = None
+    """Which volume of a 4D file (NIfTI, NRRD, MHA/MHD): the first is 1."""
     full_resolution: Flag = False
     """Write heatmaps on the scan's own grid instead of the patch grid."""
     draw_absent: Flag = False
@@ -58,6 +61,13 @@ class Ground:
 
     def run(self) -> int:
         """Ground the sentences and write what was found, or rank them for a place."""
+        from simcrop_core.imaging.isolated import ScanReading
+
+        # The scan is read beside the loading of the engine.
+        with ScanReading(self.ct, series=self.series, frame=self.frame) as reading:
+            return self._answered(reading)
+
+    def _answered(self, reading: ScanReading) -> int:
         from simcrop_core.inference.engine import Engine
         from simcrop_core.inference.session import Session
         from simcrop_core.text.report import parse_report, parse_sentence
@@ -70,7 +80,7 @@ class Ground:
         source = source_series(self.ct, self.series, self.de_identify) if self.dicom else None
         engine = Engine(self.weights, self.device)
         with shown_progress() as job:
-            session = Session.open(self.ct, engine, series=self.series, force=self.force, job=job)
+            session = Session.from_reading(reading, engine, force=self.force, job=job)
             if self.at is None:
                 result: GroundResult | AtResult = self._grounded(session, statements, source, job)
             else:
@@ -118,7 +128,7 @@ class Ground:
 
     @property
     def _folder(self) -> Path:
-        return self.output or results_folder(self.ct)
+        return self.output or results_folder(self.ct, self.frame)
 
 
 def _report_text(path: Path) -> str:

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from simcrop_core.cli.console import out, say_json, shown_progress
-from simcrop_core.cli.options import CT, Flag
+from simcrop_core.cli.options import CT, Flag, FrameNumber
 from simcrop_core.cli.tables import say_passport
 from simcrop_core.results import InfoResult, as_json
 
@@ -21,6 +21,8 @@ class Info:
     """NIfTI, NRRD, MHA/MHD, a folder or zip of one DICOM series."""
     series: str | None = None
     """Number or UID of the DICOM series, where the folder holds several."""
+    frame: FrameNumber = None
+    """Which volume of a 4D file (NIfTI, NRRD, MHA/MHD): the first is 1."""
     json: Flag = False
     """Print the result as JSON (docs/results.md)."""
 
@@ -29,7 +31,7 @@ class Info:
         from simcrop_core.imaging.overview import overview
 
         with shown_progress() as job:
-            result = overview(self.ct, series=self.series, job=job)
+            result = overview(self.ct, series=self.series, frame=self.frame, job=job)
         if self.json:
             say_json(as_json(result))
         else:

@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 _FORMAT = re.compile(r"\.(nii|nii\.gz|nrrd|nhdr|mha|mhd|zip|dcm)$", re.IGNORECASE)
 
 
-def results_folder(scan: Path) -> Path:
+def results_folder(scan: Path, frame: int | None = None) -> Path:
     """Where results of a scan go unless another folder is given.
 
     Named after the scan, in a name that every file system takes, and its place, so that two patients' `ct.nii.gz`
-    never share a folder.
+    never share a folder; nor do two frames of one file.
     """
     place = scan.resolve()
     name = re.sub(r"[^\w.-]+", "-", _FORMAT.sub("", place.name)).strip("-.") or "scan"
-    return Path("simcrop-results") / f"{name}-{hashlib.sha256(str(place).encode()).hexdigest()[:6]}"
+    which = "" if frame is None else f"-frame-{frame}"
+    return Path("simcrop-results") / f"{name}-{hashlib.sha256(str(place).encode()).hexdigest()[:6]}{which}"
 
 
 def _point(words: list[str]) -> tuple[float, float, float]:
@@ -87,3 +88,7 @@ def whole_number(*, at_least: int, at_most: int | None = None) -> PrimitiveConst
         is_instance=lambda value: isinstance(value, int),
         str_from_instance=lambda number: [str(number)],
     )
+
+
+# An option that takes the number of a volume in a 4D file.
+FrameNumber = Annotated[int, whole_number(at_least=1)] | None

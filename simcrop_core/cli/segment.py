@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simcrop_core.cli.console import say_json, say_warnings, shown_progress
-from simcrop_core.cli.options import CT, Flag, results_folder, source_series
+from simcrop_core.cli.options import CT, Flag, FrameNumber, results_folder, source_series
 from simcrop_core.results import DeviceName, as_json
+
+if TYPE_CHECKING:
+    from simcrop_core.imaging.isolated import ScanReading
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Segment:
     """Where to compute."""
     series: str | None = None
     """Number or UID of the DICOM series, where the folder holds several."""
+    frame: FrameNumber = None
+    """Which volume of a 4D file (NIfTI, NRRD, MHA/MHD): the first is 1."""
     de_identify: Flag = False
     """Leave names, numbers and dates of patient and study out of a .dcm file (docs/dicom.md)."""
     json: Flag = False
@@ -36,6 +42,13 @@ class Segment:
 
     def run(self) -> int:
         """Segment the scan and write the label map."""
+        from simcrop_core.imaging.isolated import ScanReading
+
+        # The scan is read beside the loading of the engine.
+        with ScanReading(self.ct, series=self.series, frame=self.frame) as reading:
+            return self._answered(reading)
+
+    def _answered(self, reading: ScanReading) -> int:
         from simcrop_core.cli.tables import say_segmentation
         from simcrop_core.export.nifti import require_writable_format, write_labelmap
         from simcrop_core.export.provenance import facts_of
@@ -49,9 +62,9 @@ class Segment:
             require_writable_format(self.output)
         engine = Engine(self.weights, self.device)
         with shown_progress() as job:
-            session = Session.open(self.ct, engine, series=self.series, job=job)
+            session = Session.from_reading(reading, engine, job=job)
             labels = session.segment(self.task, job)
-            output = self.output or results_folder(self.ct) / f"{self.task}.nii.gz"
+            output = self.output or results_folder(self.ct, self.frame) / f"{self.task}.nii.gz"
             result = session.segment_result(labels, output)
             if source is None:
                 write_labelmap(output, labels.voxels, labels.affine, labels.names, facts=facts_of(result))

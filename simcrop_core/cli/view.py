@@ -13,7 +13,7 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from simcrop_core.cli.options import Flag, whole_number
+from simcrop_core.cli.options import Flag, FrameNumber, whole_number
 from simcrop_core.errors import CannotListen, MissingDependency, UnreadableFile
 from simcrop_core.results import DeviceName
 
@@ -32,6 +32,8 @@ class View:
     """A file with its report: text, JSON or a DICOM structured report."""
     series: str | None = None
     """Number or UID of the DICOM series, where the folder holds several."""
+    frame: FrameNumber = None
+    """Which volume of a 4D file (NIfTI, NRRD, MHA/MHD): the first is 1."""
     host: str = "127.0.0.1"
     """Address to listen on. On others than this machine's own, files are opened by sending them only."""
     port: Annotated[int, whole_number(at_least=0, at_most=65535)] = 8379
@@ -79,6 +81,7 @@ class View:
             key=_path(self.tls_key),
             scan=_path(self.ct),
             series=self.series or "",
+            frame=self.frame or 0,
             report=_path(self.report),
             keep_s=self.keep_s,
             open_browser=not self.no_browser,

@@ -29,6 +29,7 @@ class Header:
         intercept: see `slope`.
         file_bytes: on disk, all files together.
         findings: what is odd about the header.
+        frame: which volume of a 4D file, from 1, and how many it holds; None of any other.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Header:
     intercept: float
     file_bytes: int
     findings: tuple[PassportFinding, ...] = ()
+    frame: tuple[int, int] | None = None
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:

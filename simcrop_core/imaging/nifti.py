@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import zlib
@@ -22,7 +23,8 @@ from simcrop_core.errors import BrokenGeometry, NotASingleVolume, UnreadableFile
 from simcrop_core.imaging.affine import Affine
 from simcrop_core.imaging.header import Header
 from simcrop_core.imaging.nifti_forms import form_findings, stated_forms
-from simcrop_core.imaging.single_volume import require_room, room_for, single_volume
+from simcrop_core.imaging.opened import OpenedScan
+from simcrop_core.imaging.single_volume import frame_finding, frame_of, require_room, room_for, single_volume
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.imaging.voxel_values import HounsfieldValues, fits_in_place, gathered, to_hounsfield
 from simcrop_core.progress import Job
@@ -37,6 +39,8 @@ _log = logging.getLogger(__name__)
 GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 2**20  # igzip hands a piece of this size over through the processor's cache
 _LONGEST_EXTENSION = 2**26
+# Intents under which the numbers along the fourth axis are parts of one value: matrices, vectors, RGB and RGBA.
+_NO_SCALARS = frozenset({1004, 1005, 1006, 1007, 1009, 2003, 2004})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,47 +55,60 @@ class _Layout:
     def count(self) -> int:
         return math.prod(self.header.shape)
 
+    @property
+    def bytes_before(self) -> int:
+        number, _ = self.header.frame or (1, 1)
+        return (number - 1) * self.count * self.dtype.itemsize
 
-def read_nifti_header(path: Path) -> Header:
-    """Shape, scaling and geometry; of a compressed file only the first block is decoded.
-
-    Raises:
-        UnreadableFile: not NIfTI, damaged, or it promises more than it can hold.
-        NotASingleVolume: 4D, colours, or too few slices.
-        BrokenGeometry: its orientation cannot be computed.
-    """
-    with _opened(path) as stream:
-        return _read_layout(stream, path).header
-
-
-def read_nifti(path: Path, job: Job | None = None) -> Volume:
-    """The volume, decoded once into the memory it stays in; axes in the file's own order, without a copy.
-
-    The affine is the sform where the file has one, else the qform.
-
-    Raises:
-        UnreadableFile: not NIfTI, cut off, followed by something else, or it promises more than it can hold.
-        NotASingleVolume: 4D, colours, or too few slices.
-        BrokenGeometry: its orientation cannot be computed.
-        OutOfMemory: it does not fit this machine.
-        Cancelled: `job` was asked to stop.
-    """
-    job = job or Job()
-    with _opened(path) as stream:
-        layout = _read_layout(stream, path)
-        _discard(stream, layout.voxel_offset, path)
-        values = _read_voxels(stream, layout, job)
-        if stream.read(1):
-            raise UnreadableFile(
-                f"{path.name} goes on after its last voxel: its header does not describe what is in it.",
-                hint="Export the volume again.",
-            )
-    header = layout.header
-    return Volume(values.reshape(header.shape, order="F"), header.affine, header.name, findings=header.findings)
+    @property
+    def last(self) -> bool:
+        number, frames = self.header.frame or (1, 1)
+        return number == frames
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def open_nifti(path: Path, frame: int | None = None, job: Job | None = None) -> Iterator[OpenedScan]:
+    """Shape, scaling and geometry; of a compressed file only the first block is decoded for them.
+
+    The voxels are decoded once into the memory they stay in, axes in the file's own order, without a copy. The affine
+    is the sform where the file has one, else the qform. Of a 4D file one frame is kept, and what follows it is not
+    looked at.
+
+    Args:
+        path: the file.
+        frame: which volume of a 4D file, from 1.
+        job: for progress and cancellation.
+
+    Raises:
+        UnreadableFile: not NIfTI, damaged, or it promises more than it can hold; when decoded: cut off, or followed by
+            something else.
+        NotASingleVolume: 4D and no frame named, colours, or too few slices.
+        NoSuchFrame: the file has no frame of that number.
+        BrokenGeometry: its orientation cannot be computed.
+        OutOfMemory: when decoded: it does not fit this machine.
+        Cancelled: when decoded: `job` was asked to stop.
+    """
+    with _decoded(path) as stream:
+        layout = _read_layout(stream, path, frame)
+        yield OpenedScan(layout.header, lambda: _volume(stream, layout, path, job or Job()))
+
+
+def _volume(stream: BinaryIO, layout: _Layout, path: Path, job: Job) -> Volume:
+    _discard(stream, layout.voxel_offset, path)
+    _skip(stream, layout.bytes_before, job)
+    values = _read_voxels(stream, layout, job)
+    if layout.last and stream.read(1):
+        raise UnreadableFile(
+            f"{path.name} goes on after its last voxel: its header does not describe what is in it.",
+            hint="Export the volume again.",
+        )
+    header = layout.header
+    voxels = values.reshape(header.shape, order="F")
+    return Volume(voxels, header.affine, header.name, findings=header.findings, frame=header.frame)
+
+
+@contextmanager
+def _decoded(path: Path) -> Iterator[BinaryIO]:
     """The decoded bytes of a plain or gzip file, with the faults of decoding as named errors."""
     with path.open("rb") as file:
         compressed = file.read(2) == GZIP_MAGIC
@@ -116,11 +133,15 @@ def _cut_off(name: str) -> UnreadableFile:
     )
 
 
-def _read_layout(stream: BinaryIO, path: Path) -> _Layout:
+def _read_layout(stream: BinaryIO, path: Path, wanted: int | None) -> _Layout:
     raw = _read_raw_header(stream, path)
     dtype = raw.get_data_dtype()
     _require_plain_numbers(dtype, path)
-    shape = single_volume(raw.get_data_shape(), name=path.name)
+    sizes = raw.get_data_shape()
+    if int(raw["intent_code"]) in _NO_SCALARS:
+        single_volume(sizes[:3], name=path.name, components=math.prod(sizes[3:]))
+    frame = frame_of(sizes, wanted, name=path.name)
+    shape = single_volume(sizes if frame is None else sizes[:3], name=path.name)
     slope, intercept = _scaling(raw, path)
     affine = _affine(raw, path)
     header = Header(
@@ -132,7 +153,8 @@ def _read_layout(stream: BinaryIO, path: Path) -> _Layout:
         slope=slope,
         intercept=intercept,
         file_bytes=path.stat().st_size,
-        findings=form_findings(stated_forms(raw), shape),
+        findings=(*form_findings(stated_forms(raw), shape), *frame_finding(frame)),
+        frame=frame,
     )
     layout = _Layout(header, dtype, _voxel_offset(raw, path) - raw.sizeof_hdr)
     _require_room_in_file(layout, path)
@@ -202,7 +224,8 @@ def _voxel_offset(raw: Nifti1Header, path: Path) -> int:
 
 def _require_room_in_file(layout: _Layout, path: Path) -> None:
     """Refuse, before any memory is taken, a header that promises what a file of this size cannot hold."""
-    promised = layout.count * layout.dtype.itemsize
+    _, frames = layout.header.frame or (1, 1)
+    promised = frames * layout.count * layout.dtype.itemsize
     with path.open("rb") as file:
         compressed = file.read(2) == GZIP_MAGIC
     require_room(promised, layout.header.file_bytes, compressed=compressed, name=path.name)
@@ -211,6 +234,13 @@ def _require_room_in_file(layout: _Layout, path: Path) -> None:
 def _discard(stream: BinaryIO, count: int, path: Path) -> None:
     if len(stream.read(count)) < count:
         raise _cut_off(path.name)
+
+
+def _skip(stream: BinaryIO, count: int, job: Job) -> None:
+    """Go on by so many bytes of frames before the one that is wanted."""
+    for done in range(0, count, _CHUNK):
+        job.step("skipping frames", done, count)
+        stream.seek(min(_CHUNK, count - done), io.SEEK_CUR)
 
 
 def _read_voxels(stream: BinaryIO, layout: _Layout, job: Job) -> HounsfieldValues:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from simcrop_core.errors import BrokenGeometry, Cancelled, CannotWrite, OutOfMemory, SimCroPError
+from simcrop_core.errors import BrokenGeometry, Cancelled, CannotWrite, InternalFault, OutOfMemory, SimCroPError
 from simcrop_core.imaging.geometry_checks import require_affine
 from simcrop_core.imaging.header import Header
 from simcrop_core.imaging.inspection import inspect_scan
+from simcrop_core.imaging.isolated import read_isolated
 from simcrop_core.imaging.passport import refused
-from simcrop_core.imaging.read import read_header, read_volume
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.progress import Job
 from simcrop_core.results import CheckResult, InfoResult, Outcome, PassportFinding, VolumeInfo
@@ -24,19 +24,28 @@ _SAMPLED = 2_000_000
 
 def volume_info(volume: Volume) -> VolumeInfo:
     """Which volume a result is about, without anything that names a patient."""
-    return VolumeInfo(volume.name, volume.shape, volume.spacing_mm, volume.orientation, volume.affine.round(6).tolist())
+    return VolumeInfo(
+        volume.name,
+        volume.shape,
+        volume.spacing_mm,
+        volume.orientation,
+        volume.affine.round(6).tolist(),
+        volume.frame,
+    )
 
 
-def overview(path: Path, *, series: str | None = None, job: Job | None = None) -> InfoResult:
+def overview(path: Path, *, series: str | None = None, frame: int | None = None, job: Job | None = None) -> InfoResult:
     """Header, HU, field of view, lungs and passport of a scan.
 
     A scan that the passport refuses is still described: the refusal is one of its findings.
 
     Raises:
-        SimCroPError: the file cannot be read at all.
+        SimCroPError: the file cannot be read at all, or says nothing of where its voxels are.
     """
-    header = read_header(path, series=series, job=job)
-    found = inspect_scan(read_volume(path, series=series, job=job))
+    read = read_isolated(path, series=series, frame=frame, job=job)
+    header = read.header
+    require_affine(header.affine)
+    found = inspect_scan(read.volume)
     volume, lungs = found.volume, found.lungs
     box = (
         None if lungs is None else np.round(np.stack([f(lungs.box_ras_points(), axis=0) for f in (np.min, np.max)]), 1)
@@ -51,17 +60,20 @@ def overview(path: Path, *, series: str | None = None, job: Job | None = None) -
     )
 
 
-def check_scan(path: Path, *, series: str | None = None, job: Job | None = None) -> CheckResult:
+def check_scan(
+    path: Path, *, series: str | None = None, frame: int | None = None, job: Job | None = None
+) -> CheckResult:
     """The passport of whatever is at a path: what no reader takes is a finding, too.
 
     Raises:
-        CannotWrite: no room to unpack an archive.
+        CannotWrite: the folder of temporary files has no room.
         OutOfMemory: it does not fit this machine.
+        InternalFault: no process can be started to read it.
         Cancelled: `job` was asked to stop.
     """
     try:
-        volume = read_volume(path, series=series, job=job)
-    except (Cancelled, CannotWrite, OutOfMemory):
+        volume = read_isolated(path, series=series, frame=frame, job=job).volume
+    except (Cancelled, CannotWrite, InternalFault, OutOfMemory):
         raise
     except SimCroPError as refusal:
         return CheckResult(path.name, None, "refused", [refused(refusal)])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal
 
 from simcrop_core.errors import UnreadableFile
 from simcrop_core.imaging.geometry_checks import require_affine
 from simcrop_core.imaging.header import Header
+from simcrop_core.imaging.opened import OpenedScan
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.progress import Job
 
@@ -16,18 +19,25 @@ READ_FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mh
 _Format = Literal["nifti", "NrrdImageIO", "MetaImageIO", "dicom"]
 
 
-def read_volume(path: Path, *, series: str | None = None, job: Job | None = None) -> Volume:
-    """One CT volume, voxels in the file's own order, as the file states its units; see `passport.check` for the rest.
+@contextmanager
+def open_scan(
+    path: Path, *, series: str | None = None, frame: int | None = None, job: Job | None = None
+) -> Iterator[OpenedScan]:
+    """The header of one CT volume, and its voxels when they are asked for; parsed in this process.
+
+    What comes from others is better read by `simcrop_core.imaging.isolated`, in a process of its own.
 
     Args:
         path: a NIfTI, NRRD or MetaImage file; a folder, .zip or any one file of a DICOM series.
         series: number or UID of a DICOM series, where there are several.
+        frame: which volume of a 4D file, from 1; of a file with one volume, 1 or None.
         job: for progress and cancellation.
 
     Raises:
         UnreadableFile: missing, damaged, cut off, or no format that is read.
         NotACT: DICOM images of another modality, localizers or projections only.
-        NotASingleVolume: 4D, colours, several phases, or fewer than four slices.
+        NotASingleVolume: 4D and no frame named, colours, several phases, or fewer than four slices.
+        NoSuchFrame: there is no frame of that number.
         SeriesChoiceNeeded: several DICOM series and none named.
         BrokenGeometry: DICOM slices missing or unevenly spaced, or an orientation that cannot be computed.
         NotHounsfield: DICOM pixels and their rescale disagree.
@@ -35,19 +45,34 @@ def read_volume(path: Path, *, series: str | None = None, job: Job | None = None
         OutOfMemory: it does not fit this machine.
         Cancelled: `job` was asked to stop.
     """
+    with _opened(path, series, frame, job) as scan:
+        yield scan
+
+
+def _opened(path: Path, series: str | None, frame: int | None, job: Job | None) -> AbstractContextManager[OpenedScan]:
     # Each format's library takes a tenth of a second to import: only the one in need is.
     found = _format_of(path)
     if found == "nifti":
-        from simcrop_core.imaging.nifti import read_nifti
+        from simcrop_core.imaging.nifti import open_nifti
 
-        return read_nifti(path, job)
+        return open_nifti(path, frame, job)
     if found == "dicom":
-        from simcrop_core.imaging.dicom.read import read_dicom
+        from simcrop_core.imaging.dicom.read import open_dicom
 
-        return read_dicom(path, series=series, job=job)
-    from simcrop_core.imaging.itk import read_itk
+        return open_dicom(path, series=series, frame=frame, job=job)
+    from simcrop_core.imaging.itk import open_itk
 
-    return read_itk(path, found, job)
+    return open_itk(path, found, frame, job)
+
+
+def read_volume(path: Path, *, series: str | None = None, frame: int | None = None, job: Job | None = None) -> Volume:
+    """The volume: voxels in the file's own order, as the file states its units; see `passport.check` for the rest.
+
+    Raises:
+        SimCroPError: as `open_scan` does.
+    """
+    with open_scan(path, series=series, frame=frame, job=job) as scan:
+        return scan.decode()
 
 
 def is_dicom(path: Path) -> bool:
@@ -59,31 +84,16 @@ def is_dicom(path: Path) -> bool:
     return _format_of(path) == "dicom"
 
 
-def read_header(path: Path, *, series: str | None = None, job: Job | None = None) -> Header:
+def read_header(path: Path, *, series: str | None = None, frame: int | None = None, job: Job | None = None) -> Header:
     """What the same volume's header says; no voxel is decoded.
 
     Raises:
-        SimCroPError: as `read_volume` does, but for what only decoding shows.
+        SimCroPError: as `open_scan` does, but for what only decoding shows.
         BrokenGeometry: the affine is not finite or maps the volume onto a plane.
     """
-    header = _read_header(path, series, job)
-    require_affine(header.affine)
-    return header
-
-
-def _read_header(path: Path, series: str | None, job: Job | None) -> Header:
-    found = _format_of(path)
-    if found == "nifti":
-        from simcrop_core.imaging.nifti import read_nifti_header
-
-        return read_nifti_header(path)
-    if found == "dicom":
-        from simcrop_core.imaging.dicom.read import read_dicom_header
-
-        return read_dicom_header(path, series=series, job=job)
-    from simcrop_core.imaging.itk import read_itk_header
-
-    return read_itk_header(path, found)
+    with open_scan(path, series=series, frame=frame, job=job) as scan:
+        require_affine(scan.header.affine)
+        return scan.header
 
 
 def _format_of(path: Path) -> _Format:
@@ -95,6 +105,8 @@ def _format_of(path: Path) -> _Format:
     if path.is_dir():
         return "dicom"
     try:
+        if path.exists() and not path.is_file():
+            raise UnreadableFile(f"{path} is no file and no folder.", hint="Give a file, not a pipe or a device.")
         with path.open("rb") as file:
             start = file.read(132)
     except OSError as error:

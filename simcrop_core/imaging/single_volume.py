@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from simcrop_core.errors import NotASingleVolume, OutOfMemory, UnreadableFile
+from simcrop_core.errors import NoSuchFrame, NotASingleVolume, OutOfMemory, UnreadableFile
+from simcrop_core.results import PassportFinding
 
 MIN_SLICES = 4
 # 2048 × 2048 × 512, or 512 × 512 × 8192: twice the longest whole-body CT.
 MAX_VOXELS = 2**31
+LESS_MEMORY = "Close other programs, or crop the volume."
 _MOST_DEFLATE = 1032  # bytes out for a byte in: deflate reaches no more (RFC 1951: 258 bytes from two bits)
 
 
@@ -56,6 +58,46 @@ def single_volume(shape: Sequence[int], *, name: str, components: int = 1) -> tu
     return x, y, z
 
 
+def frame_of(shape: Sequence[int], wanted: int | None, *, name: str) -> tuple[int, int] | None:
+    """Which of the volumes along the fourth axis is meant: its number, from 1, and how many there are.
+
+    Args:
+        shape: as the header gives it, x first, time fourth.
+        wanted: the number that the user named.
+        name: the file's, for the message.
+
+    Returns:
+        None where the file holds one volume, or what no frame can be taken of: `single_volume` refuses that.
+
+    Raises:
+        NotASingleVolume: there are several and none was named.
+        NoSuchFrame: there is none of that number.
+    """
+    frames = int(shape[3]) if len(shape) > 3 and math.prod(shape[4:]) == 1 else 1
+    if wanted is None and frames > 1:
+        raise NotASingleVolume(
+            f"{name} is 4D: it holds {frames} volumes.", hint=f"Name one of them: --frame 1 to --frame {frames}."
+        )
+    if wanted is not None and not 1 <= wanted <= frames:
+        raise NoSuchFrame(
+            f"{name} has no frame {wanted}: it holds {_count(frames)}.",
+            hint="Leave --frame out." if frames <= 1 else f"Name one of them: --frame 1 to --frame {frames}.",
+        )
+    return None if wanted is None or frames == 1 else (wanted, frames)
+
+
+def frame_finding(frame: tuple[int, int] | None) -> tuple[PassportFinding, ...]:
+    """What the passport says of the frame that was taken; nothing of a file of one volume."""
+    if frame is None:
+        return ()
+    number, frames = frame
+    return (PassportFinding("frame", "pass", f"Frame {number} of {frames} was taken: the file is 4D."),)
+
+
+def _count(frames: int) -> str:
+    return "one volume" if frames == 1 else f"{frames} volumes"
+
+
 def require_room(promised: int, file_bytes: int, *, compressed: bool, name: str) -> None:
     """Refuse, before any memory is taken, what a file of this size cannot hold.
 
@@ -85,6 +127,4 @@ def room_for(count: int, dtype: DTypeLike, *, name: str) -> NDArray[Any]:
         return np.empty(count, dtype)
     except MemoryError as error:
         gibibytes = count * np.dtype(dtype).itemsize / 2**30
-        raise OutOfMemory(
-            f"{name} needs {gibibytes:.1f} GiB of memory to be read.", hint="Close other programs, or crop the volume."
-        ) from error
+        raise OutOfMemory(f"{name} needs {gibibytes:.1f} GiB of memory to be read.", hint=LESS_MEMORY) from error

@@ -38,6 +38,7 @@ class Volume:
         name: what to call it in results (a file or series name, never a patient's).
         dicom: present when it came from a DICOM series.
         findings: what the reader saw in the header that voxels and affine no longer tell; the passport passes it on.
+        frame: which volume of a 4D file, from 1, and how many it holds; None of any other.
     """
 
     voxels: NDArray[np.int16] | NDArray[np.float32]
@@ -45,6 +46,7 @@ class Volume:
     name: str = "volume"
     dicom: DicomOrigin | None = field(default=None)
     findings: tuple[PassportFinding, ...] = ()
+    frame: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         assert self.voxels.ndim == 3, f"a volume has three axes, not {self.voxels.ndim}"

@@ -17,10 +17,10 @@ from simcrop_core.imaging.chest_checks import check_chest
 from simcrop_core.imaging.content import content_sha256
 from simcrop_core.imaging.frame import FrameVolume, frame_volume
 from simcrop_core.imaging.heatmap import Heatmap
+from simcrop_core.imaging.isolated import ScanReading
 from simcrop_core.imaging.lungs import estimate_lungs
 from simcrop_core.imaging.overview import volume_info
 from simcrop_core.imaging.passport import check
-from simcrop_core.imaging.read import read_volume
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.at_point import sentences_at
 from simcrop_core.inference.device import compute_dtype, is_out_of_memory
@@ -74,14 +74,33 @@ class Session:
 
     @classmethod
     def open(
-        cls, path: Path, engine: Engine, *, series: str | None = None, force: bool = False, job: Job | None = None
+        cls,
+        path: Path,
+        engine: Engine,
+        *,
+        series: str | None = None,
+        frame: int | None = None,
+        force: bool = False,
+        job: Job | None = None,
     ) -> Session:
-        """Read a scan and check it.
+        """Read a scan, in a process of its own, and check it; `frame` names a volume of a 4D file, from 1.
 
         Raises:
             SimCroPError: the file cannot be read, or the passport refused it (docs/passport.md).
         """
-        volume, passport = check(read_volume(path, series=series, job=job))
+        with ScanReading(path, series=series, frame=frame) as reading:
+            return cls.from_reading(reading, engine, force=force, job=job)
+
+    @classmethod
+    def from_reading(
+        cls, reading: ScanReading, engine: Engine, *, force: bool = False, job: Job | None = None
+    ) -> Session:
+        """The same of a scan whose reading has begun: beside the loading of the engine, say.
+
+        Raises:
+            SimCroPError: as `open`.
+        """
+        volume, passport = check(reading.result(job).volume)
         return cls(volume, passport, engine, force=force)
 
     @cached_property
@@ -147,6 +166,8 @@ class Session:
         return content_sha256(self.volume)
 
     def _made_by(self, **parameters: object) -> MadeBy:
+        if self.volume.frame is not None:
+            parameters["frame"] = self.volume.frame[0]
         return MadeBy(
             scan_sha256=self._scan_sha256,
             versions={"simcrop": __version__, "torch": torch.__version__},

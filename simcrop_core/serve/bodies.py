@@ -71,6 +71,7 @@ class Open(_Body):
     volume: str | None = Field(None, max_length=100)
     path: str | None = Field(None, max_length=4096)
     series: str | None = Field(None, max_length=100)
+    frame: int | None = Field(None, ge=1, le=2**31)
     force: bool = False
     lease_s: float | None = Field(None, gt=0, allow_inf_nan=False)
 

@@ -141,6 +141,7 @@ class Client:
         path: str | Path,
         *,
         series: str | None = None,
+        frame: int | None = None,
         force: bool = False,
         lease_s: float | None = None,
         call: Call | None = None,
@@ -153,7 +154,8 @@ class Client:
         absolute = str(Path(path).resolve())
 
         def opened() -> dict[str, Any]:
-            return self.ask(wire.open_path(absolute, series=series, force=force, lease_s=lease_s), call).document
+            request = wire.open_path(absolute, series=series, frame=frame, force=force, lease_s=lease_s)
+            return self.ask(request, call).document
 
         return self._scan(opened)
 

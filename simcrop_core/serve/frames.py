@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simcrop_core.errors import BrokenAnswer, SimCroPError, TooLarge
+from simcrop_core.errors import BrokenAnswer, SimCroPError, TooLarge, error_of
 
 Coding = Literal["raw", "zlib", "blosc2"]
 Array = NDArray[np.generic]
@@ -70,12 +70,6 @@ class FaultEvent:
 
 
 Event = ProgressEvent | ArrayPart | ResultEvent | FaultEvent
-
-
-def error_of(code: str, message: str, hint: str = "") -> SimCroPError:
-    """The error with that code; codes that this version does not know become a plain `SimCroPError`."""
-    kinds = {kind.code: kind for kind in SimCroPError.__subclasses__()}
-    return kinds.get(code, SimCroPError)(message, hint=hint)
 
 
 def codings_here() -> tuple[Coding, ...]:

@@ -69,7 +69,13 @@ def _from_path(service: Service, owner: str, body: bodies.Open, opened: Any) -> 
 
     async def work(running: Running) -> Outcome:
         scan = await asyncio.to_thread(
-            Session.open, path, service.engine, series=body.series, force=body.force, job=running.job
+            Session.open,
+            path,
+            service.engine,
+            series=body.series,
+            frame=body.frame,
+            force=body.force,
+            job=running.job,
         )
         content = await asyncio.to_thread(content_id, scan.volume.voxels, scan.volume.affine)
         size = scan.volume.voxels.nbytes

@@ -30,7 +30,6 @@ from simcrop_core.serve.frames import (
     ResultEvent,
     array_frames,
     codings_here,
-    error_of,
     line,
 )
 from simcrop_core.serve.http11 import ResponseParser, request_bytes
@@ -39,7 +38,7 @@ __all__ = [
     "CHUNK", "CONTENT_TYPE", "PROTOCOL", "TOKEN_VARIABLE", "Answer", "Array", "ArrayPart", "Coding", "Event",
     "Exchange", "FaultEvent", "FrameDecoder", "ProgressEvent", "Request", "ResultEvent", "array_frames", "at",
     "cancel", "capabilities", "check", "close_session", "codings_here", "content_id", "content_id_steps", "encode",
-    "error_of", "export", "findings", "ground", "health", "heartbeat", "line", "new_id", "open_path", "open_volume",
+    "export", "findings", "ground", "health", "heartbeat", "line", "new_id", "open_path", "open_volume",
     "parse", "segment", "session", "shutdown", "upload", "weights",
 ]  # fmt: skip
 
@@ -148,9 +147,16 @@ def open_volume(volume: str, *, force: bool = False, lease_s: float | None = Non
     return _post("/sessions", volume=volume, force=force, lease_s=lease_s)
 
 
-def open_path(path: str, *, series: str | None = None, force: bool = False, lease_s: float | None = None) -> Request:
+def open_path(
+    path: str,
+    *,
+    series: str | None = None,
+    frame: int | None = None,
+    force: bool = False,
+    lease_s: float | None = None,
+) -> Request:
     """A session on a file or folder that the server reads itself; only where it runs for this machine's user."""
-    return _post("/sessions", path=path, series=series, force=force, lease_s=lease_s)
+    return _post("/sessions", path=path, series=series, frame=frame, force=force, lease_s=lease_s)
 
 
 def session(session_id: str) -> Request:

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from bad_images import IMAGES
 from simcrop_core.cli.main import main
 
 ROOT = Path(__file__).parents[2]
-MOST_S = 30.0  # each takes a tenth of a second on a quiet machine
+MOST_S = 30.0  # each takes half a second on a quiet machine
 MOST_BYTES = 3 * 2**30
 IN_A_PROCESS = ["nifti-bomb", "nifti-promises-too-much", "nrrd-promises-too-much", "mha-promises-too-much"]
 _CAPPED = f"""
@@ -31,6 +30,11 @@ def below(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
+def processor_s():
+    """Of this process and of those that it has ended: images are parsed in one of their own."""
+    return sum(os.times()[:4])
+
+
 @pytest.mark.parametrize("name", IMAGES)
 def test_a_bad_image_ends_in_its_named_outcome(name, tmp_path, monkeypatch, capsys):
     make, expected = IMAGES[name]
@@ -39,10 +43,10 @@ def test_a_bad_image_ends_in_its_named_outcome(name, tmp_path, monkeypatch, caps
     path = make(tmp_path / "input")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
-    before, start = below(tmp_path), time.process_time()
+    before, start = below(tmp_path), processor_s()
     with pytest.raises(SystemExit) as ended:
         main(["check", str(path), "--json"])
-    assert time.process_time() - start < MOST_S
+    assert processor_s() - start < MOST_S
     said = capsys.readouterr()
     result = json.loads(said.out)
     assert expected in [(finding["code"], finding["outcome"]) for finding in result["passport"]]

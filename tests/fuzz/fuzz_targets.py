@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from simcrop_core.errors import SimCroPError
-from simcrop_core.imaging.itk import read_itk, read_itk_header
-from simcrop_core.imaging.nifti import read_nifti, read_nifti_header
+from simcrop_core.imaging.itk import open_itk
+from simcrop_core.imaging.nifti import open_nifti
 from simcrop_core.imaging.passport import check
 from simcrop_core.serve import wire
 from simcrop_core.text.report import parse_report, parse_sentence
@@ -32,11 +32,11 @@ def nifti(data: bytes) -> bool:
     path = _folder() / "fuzzed.nii.gz"
     path.write_bytes(data)
     try:
-        header = read_nifti_header(path)
-        volume, findings = check(read_nifti(path))
+        with open_nifti(path) as scan:
+            volume, findings = check(scan.decode())
     except SimCroPError as error:
         return _named(error)
-    assert volume.shape == header.shape
+    assert volume.shape == scan.header.shape
     assert len({finding.code for finding in findings}) == len(findings)
     return True
 
@@ -55,11 +55,11 @@ def _itk(data: bytes, image_io: str, suffix: str) -> bool:
     path = _folder() / f"fuzzed{suffix}"
     path.write_bytes(data)
     try:
-        header = read_itk_header(path, image_io)
-        volume, _ = check(read_itk(path, image_io))
+        with open_itk(path, image_io) as scan:
+            volume, _ = check(scan.decode())
     except SimCroPError as error:
         return _named(error)
-    assert volume.shape == header.shape
+    assert volume.shape == scan.header.shape
     return True
 
 

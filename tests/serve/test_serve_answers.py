@@ -7,11 +7,19 @@ import json
 import os
 import zipfile
 
+import nibabel
 import numpy as np
 import pytest
 
 from simcrop_core import __version__
-from simcrop_core.errors import BadRequest, NotAChest, NothingToGround, TaskNotSupported, UnreadableFile
+from simcrop_core.errors import (
+    BadRequest,
+    NotAChest,
+    NotASingleVolume,
+    NothingToGround,
+    TaskNotSupported,
+    UnreadableFile,
+)
 from simcrop_core.imaging.passport import check
 from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.session import Session
@@ -141,6 +149,12 @@ def test_a_file_is_opened_by_path_where_the_server_is_local(client, chest, tmp_p
         assert opened.ground(SENTENCES[:1]).document["volume"]["name"]
     with pytest.raises(UnreadableFile):
         client.open_path(tmp_path / "nothing.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.stack([chest.voxels] * 2, axis=3), chest.affine), tmp_path / "4d.nii")
+    with pytest.raises(NotASingleVolume, match="2 volumes"):
+        client.open_path(tmp_path / "4d.nii")
+    with client.open_path(tmp_path / "4d.nii", frame=2) as second:
+        assert second.state["volume"]["shape"] == list(chest.shape)
+        assert "frame" in [finding["code"] for finding in second.state["passport"]]
     with narrow_server.client() as remote, pytest.raises(BadRequest, match="by path"):
         remote.open_path(tmp_path / "ct.nii.gz")
 

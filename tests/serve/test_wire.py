@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simcrop_core.errors import BrokenAnswer, NotAChest, SimCroPError, TooLarge
+from simcrop_core.errors import BrokenAnswer, NotAChest, SimCroPError, TooLarge, error_of
 from simcrop_core.serve import wire
 from simcrop_core.serve.frames import DTYPES
 
@@ -165,7 +165,7 @@ def test_a_refusal_has_code_message_and_hint():
     error = event.error()
     assert type(error) is NotAChest
     assert (error.message, error.hint) == ("No lungs.", "Another series.")
-    assert type(wire.error_of("of-the-future", "?")) is SimCroPError
+    assert type(error_of("of-the-future", "?")) is SimCroPError
 
 
 @pytest.mark.parametrize(

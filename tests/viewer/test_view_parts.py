@@ -23,7 +23,7 @@ def alone(coroutine):
 
 
 def test_options_survive_the_pipe():
-    told = SessionOptions("a b", "http://127.0.0.1:1", "ü", "", True, False, '/scan "1".nii', "4", "", 600)
+    told = SessionOptions("a b", "http://127.0.0.1:1", "ü", "", True, False, '/scan "1".nii', "4", 2, "", 600)
     assert SessionOptions.read(told.line()) == told
     assert told.line().count("\n") == 1
 

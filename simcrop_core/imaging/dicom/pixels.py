@@ -19,7 +19,7 @@ from pydicom.pixels.utils import pixel_array
 from simcrop_core.errors import NotHounsfield, UnreadableFile
 from simcrop_core.imaging.dicom.slices import Slice
 from simcrop_core.imaging.dicom.stack import Stack
-from simcrop_core.imaging.itk import array_of
+from simcrop_core.imaging.itk import array_of, out_of_memory
 from simcrop_core.imaging.voxel_values import HounsfieldValues, gathered
 from simcrop_core.progress import Job
 
@@ -35,6 +35,7 @@ def decode(stack: Stack, job: Job) -> HounsfieldValues:
     Raises:
         UnreadableFile: a slice is damaged or compressed in an unknown way.
         NotHounsfield: the decoder did not apply the rescale that the header states.
+        OutOfMemory: it does not fit this machine.
         Cancelled: `job` was asked to stop.
     """
     _require_one_rescale_a_file(stack)
@@ -74,7 +75,7 @@ def _read_frames(path: Path) -> _Pixels:
     try:
         return array_of(reader.Execute())
     except RuntimeError as error:
-        raise UnreadableFile(
+        raise out_of_memory(error, path.name) or UnreadableFile(
             f"{path.name} cannot be decoded: it is damaged, or compressed in a way that is not read.",
             hint="Copy it again, or export the series uncompressed.",
         ) from error

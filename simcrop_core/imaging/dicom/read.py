@@ -14,20 +14,27 @@ from simcrop_core.imaging.dicom.series import choose, series_of
 from simcrop_core.imaging.dicom.slices import DAMAGED, NO_POSITION, UNCLEAR, NoSliceError, Slice, read_slices
 from simcrop_core.imaging.dicom.stack import Stack, stacked
 from simcrop_core.imaging.header import Header
+from simcrop_core.imaging.opened import OpenedScan
+from simcrop_core.imaging.single_volume import frame_of
 from simcrop_core.imaging.volume import DicomOrigin, Volume
 from simcrop_core.progress import Job
 from simcrop_core.results import PassportFinding
 
 
-def read_dicom(path: Path, *, series: str | None = None, job: Job | None = None) -> Volume:
-    """The volume of one series: slices by position, rescale applied.
+@contextmanager
+def open_dicom(
+    path: Path, *, series: str | None = None, frame: int | None = None, job: Job | None = None
+) -> Iterator[OpenedScan]:
+    """Geometry and scaling of one series, from the headers of its slices: by position, rescale applied when decoded.
 
     Args:
         path: a folder (searched with the folders in it), a .zip, or one DICOM file, which stands for its series.
         series: number or UID, where there are several.
+        frame: 1 or None: a series is one volume.
         job: for progress and cancellation.
 
     Raises:
+        NoSuchFrame: another frame is named.
         UnreadableFile: nothing readable there, or a slice that cannot be decoded.
         NotACT: images of another modality, localizers or projections only.
         SeriesChoiceNeeded: several series and none named.
@@ -40,29 +47,29 @@ def read_dicom(path: Path, *, series: str | None = None, job: Job | None = None)
     """
     job = job or Job()
     with read_stack(path, series, job) as (stack, findings):
-        voxels = decode(stack, job).reshape(stack.shape, order="F")
-        return Volume(voxels, stack.affine, stack.series.name, _origin(stack), findings)
+        frame_of(stack.shape, frame, name=stack.series.name)
+        header = _header(stack, findings)
+        yield OpenedScan(header, lambda: _volume(stack, header, job))
 
 
-def read_dicom_header(path: Path, *, series: str | None = None, job: Job | None = None) -> Header:
-    """The same series' geometry and scaling, from the headers of its slices alone.
+def _header(stack: Stack, findings: tuple[PassportFinding, ...]) -> Header:
+    first = stack.slices[0]
+    return Header(
+        name=stack.series.name,
+        file_format="DICOM",
+        shape=stack.shape,
+        affine=stack.affine,
+        stored_type=first.stored_type,
+        slope=first.slope,
+        intercept=first.intercept,
+        file_bytes=sum(file.stat().st_size for file in {one.path for one in stack.slices}),
+        findings=findings,
+    )
 
-    Raises:
-        SimCroPError: as `read_dicom` does, but for what only decoding shows.
-    """
-    with read_stack(path, series, job or Job()) as (stack, findings):
-        first = stack.slices[0]
-        return Header(
-            name=stack.series.name,
-            file_format="DICOM",
-            shape=stack.shape,
-            affine=stack.affine,
-            stored_type=first.stored_type,
-            slope=first.slope,
-            intercept=first.intercept,
-            file_bytes=sum(file.stat().st_size for file in {one.path for one in stack.slices}),
-            findings=findings,
-        )
+
+def _volume(stack: Stack, header: Header, job: Job) -> Volume:
+    voxels = decode(stack, job).reshape(stack.shape, order="F")
+    return Volume(voxels, header.affine, header.name, _origin(stack), header.findings)
 
 
 @contextmanager
@@ -70,7 +77,7 @@ def read_stack(path: Path, wanted: str | None, job: Job) -> Iterator[tuple[Stack
     """The ordered slices of one series and what was left out; their files are there while the block runs.
 
     Raises:
-        SimCroPError: as `read_dicom` does, but for what only decoding shows.
+        SimCroPError: as `open_dicom` does.
     """
     with _files_at(path, job) as files:
         found = scan(files, job)

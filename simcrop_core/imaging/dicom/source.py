@@ -51,7 +51,7 @@ class SourceSeries:
 
 
 def read_source(path: Path, *, series: str | None = None, job: Job | None = None) -> SourceSeries:
-    """The headers of the series that `read_dicom` reads from the same path.
+    """The headers of the series that `open_dicom` finds at the same path.
 
     Args:
         path: a folder, .zip, or one file of the series.
@@ -61,7 +61,7 @@ def read_source(path: Path, *, series: str | None = None, job: Job | None = None
     Raises:
         UnreadableFile: it is no DICOM, or its headers lack what other objects refer to.
         NotASingleVolume: slices of several multi-frame objects.
-        SimCroPError: as `read_dicom` does.
+        SimCroPError: as `open_dicom` does.
     """
     if not is_dicom(path):
         raise UnreadableFile(
