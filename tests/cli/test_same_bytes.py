@@ -31,7 +31,7 @@ PASS = """
 import sys, json
 from pathlib import Path
 from simcrop_core.cli import main
-commands, scan, weights = json.loads(sys.argv[1])
+commands, series, weights = json.loads(sys.argv[1])
 for command in commands:
     sys.argv = ["simcrop", *command]
     try:
@@ -39,19 +39,25 @@ for command in commands:
     except SystemExit as end:
         if end.code:
             raise
-from simcrop_core.export.figure import FORMATS, write_figure
+from simcrop_core.export.dicom.grounding import write_dicom_grounding
+from simcrop_core.export.dicom.segmentation import write_segmentation
+from simcrop_core.export.figure import write_figure
 from simcrop_core.export.nifti import write_labelmap
 from simcrop_core.export.provenance import facts_of
+from simcrop_core.imaging.dicom.source import read_source
 from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.session import Session
 from simcrop_core.serve.work_folder import zipped
 from simcrop_core.text.report import parse_sentence
-session = Session.open(Path(scan), Engine(weights, "cpu"))
+engine, source = Engine(weights, "cpu"), read_source(Path(series))
+session = Session.open(Path(series), engine)
 grounded = session.ground([parse_sentence("Mass in the right lung.")])
-facts, scale = facts_of(grounded.result), session.engine.colour_scale
-for suffix in FORMATS:
-    said, heatmap = grounded.result.sentences[0], grounded.heatmaps[0]
-    write_figure(f"figure{suffix}", session.volume, heatmap, said, scale, facts=facts)
+result, scale = grounded.result, engine.colour_scale
+facts = facts_of(result)
+write_dicom_grounding(Path("dicom"), result, grounded.heatmaps, scale, source)
+write_segmentation(Path("lungs.dcm"), session.segment("lungs"), source, engine.segmentation_info())
+for suffix in (".jpg", ".webp", ".pdf", ".svg"):
+    write_figure(f"figure{suffix}", session.volume, grounded.heatmaps[0], result.sentences[0], scale, facts=facts)
 for suffix in (".nii", ".nrrd", ".mha"):
     write_labelmap(f"air{suffix}", session.volume.voxels < -500, session.volume.affine, {1: "air"}, facts=facts)
 Path("export.zip").write_bytes(zipped(Path("ground")).tobytes())
@@ -104,10 +110,7 @@ def passes(scan, series, bright_finder, quiet, tmp_path_factory):
         folder = tmp_path_factory.mktemp("pass")
         common = [str(scan), "--weights", str(bright_finder), "--device", "cpu"]
         says = ["--sentence", "Mass in the right lung.", "--sentence", "No effusion."]
-        hospital = [str(series), *common[1:]]
         commands = [
-            ["ground", *hospital, *says[:2], "--dicom", "--output", "dicom"],
-            ["segment", *hospital, "--output", "lungs.dcm"],
             ["ground", *common, *says, "--output", "ground"],
             ["segment", *common, "--output", "lungs.nii.gz", "--json"],
             ["segment", *common, "--output", "lungs.seg.nrrd"],
@@ -115,7 +118,7 @@ def passes(scan, series, bright_finder, quiet, tmp_path_factory):
         ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed, "TZ": zone}
         environment["SOURCE_DATE_EPOCH"] = "1700000000"
-        command = [sys.executable, "-c", PASS, json.dumps([commands, str(scan), str(bright_finder)])]
+        command = [sys.executable, "-c", PASS, json.dumps([commands, str(series), str(bright_finder)])]
         ran = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, cwd=folder, check=False)
         assert ran.returncode == 0, ran.stderr
         (folder / "stdout").write_text(ran.stdout, encoding="utf-8")
@@ -150,13 +153,12 @@ def test_two_runs_give_the_same_bytes(passes):
 
 def test_only_the_time_of_making_tells_two_dicom_objects_apart(passes):
     """Of the same run the UIDs are the same; they are a sum of what is in an object, the time among it."""
-    made = [pydicom.dcmread(path) for path in sorted(passes[0].rglob("*.dcm"))]
-    assert len(made) == 4
+    made = [pydicom.dcmread(path) for path in sorted((passes[0] / "dicom").glob("*.dcm"))]
+    assert [one.Modality for one in made] == ["OT", "SEG", "SR"]
     own = {one.SOPInstanceUID for one in made}
     assert len(own) == len(made)
     assert {one.ContentDate for one in made} == {"20231114"}
-    (report,) = [one for one in made if one.Modality == "SR"]
-    named = {str(element.value) for element in report.iterall() if element.VR == "UI"}
+    named = {str(element.value) for element in made[-1].iterall() if element.VR == "UI"}
     assert own <= named, "the report goes on naming the others"
 
 
@@ -180,7 +182,6 @@ def test_every_other_file_names_them_too(passes, facts):
         "ground": [
             _comments(ground / "01-heatmap.nii.gz"),
             Image.open(ground / "01-figure.png").text["Comment"],
-            (passes[0] / "figure.svg").read_text(encoding="utf-8"),
             (ground / "report.html").read_text(encoding="utf-8"),
         ],
         "segment": [_comments(passes[0] / "lungs.nii.gz"), _metadata(passes[0] / "lungs.seg.nrrd")],
