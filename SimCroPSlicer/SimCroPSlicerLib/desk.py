@@ -29,6 +29,7 @@ class Desk(ShownWork):
 
     Attributes:
         text_changed: called when words of a report have come into the scene or gone out of it.
+        checked: called with a volume and the checks that an answer about it brought.
     """
 
     def __init__(self, ui: Any, logic: EngineLogic, display: HeatmapDisplay, volume: Callable[[], Any]) -> None:
@@ -37,6 +38,7 @@ class Desk(ShownWork):
         self.display = display
         self.volume = volume
         self.text_changed: Callable[[], None] = lambda: None
+        self.checked: Callable[[Any, list[dict[str, Any]]], None] = lambda *_: None
         ui.workWidget.visible = False
         ui.cancelButton.connect("clicked(bool)", lambda *_: self.cancel())
 
@@ -64,7 +66,7 @@ class Desk(ShownWork):
 
     def fault(self, fault: SimCroPError) -> None:
         """Say what went wrong and what to do about it."""
-        self.say(f"{fault.message} {fault.hint}".strip(), amber=True)
+        self.say(f"{fault.message} {fault.hint} ({fault.code})", amber=True)
 
 
 def fill(table: Any, columns: tuple[str, ...], rows: list[Row], wide: int | None = None) -> None:

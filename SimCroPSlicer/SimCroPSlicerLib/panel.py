@@ -13,6 +13,7 @@ from SimCroPSlicerLib.display import HeatmapDisplay
 from SimCroPSlicerLib.engine_choice import EngineChoice
 from SimCroPSlicerLib.logic import HEARTBEAT_S, EngineLogic
 from SimCroPSlicerLib.panel_ask import AskPart
+from SimCroPSlicerLib.panel_checks import ChecksPart
 from SimCroPSlicerLib.panel_engine import EnginePart
 from SimCroPSlicerLib.panel_findings import FindingsPart
 from SimCroPSlicerLib.panel_heatmap import HeatmapPart
@@ -53,6 +54,7 @@ class Panel:
         self._closing: Task | None = None
         self.display = HeatmapDisplay(mrml_scene, choice.version)
         self.desk = Desk(ui, logic, self.display, lambda: self._volume)
+        self.checks = ChecksPart(self.desk)
         self.report = ReportPart(self.desk)
         self.ask = AskPart(self.desk)
         self.desk.text_changed = self.ask.update_note
@@ -76,6 +78,7 @@ class Panel:
         if parameters.inputVolume is not self._volume:
             self._watch(parameters.inputVolume)
             self.display.set_source(self._volume)
+            self.checks.clear()
             self.findings.restore(self._volume)
             self.here.clear()
             self.report.restore(self._volume)
@@ -99,6 +102,7 @@ class Panel:
         self.close_gone()
         self.display.scene_closed()
         self._watch(None)
+        self.checks.clear()
         self.report.forget()
         self.segment.restore(None)
         self._ui.answerLabel.text = ""

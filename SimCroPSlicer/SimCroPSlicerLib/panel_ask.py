@@ -66,12 +66,13 @@ class AskPart:
         self._task = self._desk.run(
             _("Looking for the sentence"),
             self._desk.logic.grounded(volume, sentences=[sentence]),
-            lambda answer: self._answered(answer, sentence, provisional=provisional),
+            lambda answer: self._answered(answer, sentence, volume, provisional=provisional),
             quiet=provisional,
         )
 
-    def _answered(self, answer: Answer, sentence: str, *, provisional: bool) -> None:
+    def _answered(self, answer: Answer, sentence: str, volume: Any, *, provisional: bool) -> None:
         self._task = None
+        self._desk.checked(volume, answer.passport)
         found = answer.found[0]
         row = sentence_row(found.result)
         words = [part for part in (*row.cells[2:4], row.cells[1]) if part]

@@ -80,6 +80,7 @@ class FindingsPart:
         self._fill()
 
     def _show(self, answer: Answer, volume: Any) -> None:
+        self._desk.checked(volume, answer.passport)
         self._answer, self._nodes = answer, {}
         self._results = [found.result for found in answer.found]
         if volume.GetScene() is not None:

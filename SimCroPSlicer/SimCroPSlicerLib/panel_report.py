@@ -84,6 +84,7 @@ class ReportPart:
         if volume is None or not statements:
             return
         answer = yield from logic.grounded(volume, report=text)
+        self._desk.checked(volume, answer.passport)
         yield from self._show_answer(answer)
         self._desk.display.set_source(volume)
         for number, found in enumerate(answer.found):

@@ -11,6 +11,7 @@ SENTENCE_COLUMNS = (_("Sentence"), _("Evidence"), _("Says"), _("Side, lobe"), _(
 FINDING_COLUMNS = (_("Finding"), _("Score"), _("Evidence"), _("Best sentence"))
 HERE_COLUMNS = (_("Sentence"), _("Fits here better than"), _("From"))
 VOLUME_COLUMNS = (_("Structure"), _("Volume (mL)"), _("Mean (HU)"))
+CHECK_COLUMNS = (_("Check"), _("Outcome"), _("What was found"), _("What to do"))
 _MARKS = {"located": "●", "weak": "◐", "not located": "○", "outside field of view": "◇", "not groundable": "–"}
 
 
@@ -20,7 +21,7 @@ class Row:
 
     Attributes:
         cells: text, column by column.
-        conflict: the sentence names one side and the peak lies on the other: marked amber.
+        conflict: marked amber: the sentence names one side and the peak lies on the other, or a check was not passed.
         tip: what the mark means.
     """
 
@@ -78,6 +79,17 @@ def here_row(result: dict[str, Any], origin: str) -> Row:
 def volume_row(name: str, volume_ml: float, mean_hu: float | None) -> Row:
     """A segment's measures."""
     return Row((name, f"{volume_ml:.1f}", "" if mean_hu is None else f"{mean_hu:.0f}"))
+
+
+def check_row(finding: dict[str, Any]) -> Row:
+    """One check of the scan (docs/passport.md): its code, its outcome, plain words, what to do."""
+    cells = tuple(str(finding[part]) for part in ("code", "outcome", "message", "hint"))
+    return Row(cells, conflict=finding["outcome"] != "pass")
+
+
+def worst_first(passport: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The checks in their order, those that were not passed before the others."""
+    return sorted(passport, key=lambda finding: finding["outcome"] == "pass")
 
 
 def progress_text(stage: str, done: int, total: int, eta_s: float | None) -> str:

@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from SimCroPSlicerLib.display import HeatmapDisplay
 from SimCroPSlicerLib.logic import EngineLogic
+from SimCroPSlicerLib.rows import check_row, worst_first
 from SimCroPSlicerLib.shown_work import ShownWork
 from SimCroPSlicerLib.tasks import Work
 
 from simcrop_core.errors import SimCroPError
+from SimCroPViewer.tables import as_rows
 
 Level = Literal["info", "warning", "error"]
 LOG = logging.getLogger("simcrop.view")
@@ -29,6 +31,7 @@ class Desk(ShownWork):
 
     Attributes:
         volume: node of the CT that is looked at, or None.
+        read: what the reader of its file found, which the engine is not told.
     """
 
     def __init__(self, server: Any, logic: EngineLogic, display: HeatmapDisplay) -> None:
@@ -37,8 +40,10 @@ class Desk(ShownWork):
         self.state = server.state
         self.display = display
         self.volume: Any = None
+        self.read: list[dict[str, Any]] = []
         self._background: set[asyncio.Task[None]] = set()
         self.state.update({"message": "", "message_level": "info", "busy": False, "busy_text": "", "busy_percent": 0})
+        self.checked(None, [])
 
     async def result(self, title: str, work: Work) -> Any:
         """The same, waited for.
@@ -71,7 +76,13 @@ class Desk(ShownWork):
 
     def fault(self, fault: SimCroPError) -> None:
         """Say what went wrong and what to do about it."""
-        self.say(f"{fault.message} {fault.hint}".strip(), "warning")
+        self.say(f"{fault.message} {fault.hint} ({fault.code})", "warning")
+
+    def checked(self, volume: Any, passport: list[dict[str, Any]]) -> None:
+        """Show the checks that an answer about a CT brought; of one that is not looked at any more, nothing."""
+        if volume is self.volume:
+            rows = [check_row(finding) for finding in worst_first([*self.read, *passport])]
+            self.state.update({"check_rows": as_rows(rows), "check_row": -1})
 
     def chosen(self, table: str = "", row: int = -1) -> None:
         """Mark the row whose heatmap is in view, and no other; none for a sentence that was asked."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from SimCroPSlicerLib.palette import RAMPS
-from SimCroPSlicerLib.rows import FINDING_COLUMNS, HERE_COLUMNS, SENTENCE_COLUMNS, VOLUME_COLUMNS
+from SimCroPSlicerLib.rows import CHECK_COLUMNS, FINDING_COLUMNS, HERE_COLUMNS, SENTENCE_COLUMNS, VOLUME_COLUMNS
 from trame.widgets import html
 from trame.widgets import vuetify3 as v3
 
@@ -61,6 +61,7 @@ def _scan(viewer: Viewer) -> None:
         v3.VTextField(v_model=("scan_path",), label="Path of a CT on this computer", **_COMPACT)
         with html.Div(classes="simcrop-buttons"):
             v3.VBtn("Open", size="small", type="submit")
+    table("check", CHECK_COLUMNS, None, "Checks of the scan")
 
 
 def _ask(viewer: Viewer) -> None:

@@ -75,7 +75,7 @@ def table(name: str, columns: tuple[str, ...], click: Callable[[int], None] | No
         with html.Thead(), html.Tr():
             for column in columns:
                 html.Th(column, **aria("", 'scope="col"'))
-        chosen: dict[str, Any] = {}
+        chosen: dict[str, Any] = {"classes": ("{conflict: row.conflict}",)}
         if click is not None:
             call = (click, "[row.index]")
             keys = [("keydown_enter", "keydown.enter")]

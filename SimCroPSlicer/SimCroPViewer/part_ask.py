@@ -52,15 +52,17 @@ class AskPart:
             self._task.cancel()
         if not provisional:
             self._kept = sentence
+        volume = self._desk.volume
         self._task = self._desk.run(
             "Looking for the sentence",
-            self._desk.logic.grounded(self._desk.volume, sentences=[sentence]),
-            lambda answer: self._answered(answer, sentence, provisional=provisional),
+            self._desk.logic.grounded(volume, sentences=[sentence]),
+            lambda answer: self._answered(answer, sentence, volume, provisional=provisional),
             quiet=provisional,
         )
 
-    def _answered(self, answer: Answer, sentence: str, *, provisional: bool) -> None:
+    def _answered(self, answer: Answer, sentence: str, volume: Any, *, provisional: bool) -> None:
         self._task = None
+        self._desk.checked(volume, answer.passport)
         found = answer.found[0]
         evidence, says, place, score, rank = sentence_row(found.result).cells[1:]
         words = [word for word in (evidence, says, place, score and f"score {score}", rank and f"rank {rank}") if word]

@@ -31,7 +31,8 @@ class FindingsPart:
         if self._desk.volume is None:
             self._desk.say(CHOOSE_FIRST, "warning")
             return
-        self._desk.run("Scoring findings", self._desk.logic.findings(self._desk.volume), self._show)
+        volume = self._desk.volume
+        self._desk.run("Scoring findings", self._desk.logic.findings(volume), lambda answer: self._show(answer, volume))
 
     def select(self, row: int, *, jump: bool = True) -> None:
         """Show the heatmap of a finding's best sentence; its node is made when it is first wanted."""
@@ -59,7 +60,8 @@ class FindingsPart:
         self._answer, self._nodes = None, {}
         self._desk.state.update({"finding_rows": [], "finding_row": -1})
 
-    def _show(self, answer: Answer) -> None:
+    def _show(self, answer: Answer, volume: Any) -> None:
+        self._desk.checked(volume, answer.passport)
         self._answer, self._nodes = answer, {}
         rows = [finding_row(found.result) for found in answer.found]
         self._desk.state.update({"finding_rows": as_rows(rows), "finding_row": -1})

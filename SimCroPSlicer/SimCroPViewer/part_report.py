@@ -102,6 +102,7 @@ class ReportPart:
         if volume is None or not statements:
             return
         answer: Answer = yield from logic.grounded(volume, report=text)
+        self._desk.checked(volume, answer.passport)
         self._show_answer(answer)
         self._desk.display.set_source(volume)
         yield from self._add_heatmaps(answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ class ScanPart:
         earlier = self._desk.volume
         node = scan.add(self._stage.scene, volume)
         self._desk.volume = node
+        self._desk.read = [dataclasses.asdict(finding) for finding in volume.findings]
+        self._desk.checked(node, [])
         self._desk.display.show_nothing()
         self._desk.display.set_source(node)
         for forget in self._changed:

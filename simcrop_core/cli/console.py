@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from simcrop_core import progress
-from simcrop_core.errors import SimCroPError
+from simcrop_core.errors import OutOfMemory, SimCroPError
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -35,6 +35,8 @@ def exit_code(run: Callable[[], int], *, stopped: str = "Nothing half-written wa
         return run()
     except SimCroPError as fault:
         say_error(fault)
+    except MemoryError:
+        say_error(OutOfMemory("This does not fit in memory.", hint="Close other programs, or use a larger machine."))
     except KeyboardInterrupt:
         say_error(SimCroPError("Stopped.", hint=stopped))
     return 1

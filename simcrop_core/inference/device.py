@@ -52,9 +52,13 @@ def prepared(unetr: UNETR, device: torch.device) -> UNETR:
 
 # What torch's allocators and CUDA's libraries say when memory is short; only CUDA's raise a class of their own.
 _OUT_OF_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
+# All that oneDNN says where it has no room for a kernel; what it cannot do at all fails earlier, in other words.
+_NO_ROOM_FOR_A_KERNEL = "could not create a primitive"
 
 
 def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
     """Whether torch or numpy failed for want of memory."""
     words = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(w in words for w in _OUT_OF_MEMORY_WORDS)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or words == _NO_ROOM_FOR_A_KERNEL:
+        return True
+    return any(w in words for w in _OUT_OF_MEMORY_WORDS)

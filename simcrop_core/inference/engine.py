@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from simcrop_core.errors import TaskNotSupported
+from simcrop_core.errors import TaskNotSupported, UnknownWeights
 from simcrop_core.imaging.heatmap import ColourScale
 from simcrop_core.inference.device import compute_dtype, prepared, resolve_device
 from simcrop_core.inference.usual import UsualScores
@@ -57,8 +57,18 @@ class Engine:
         return model, metadata, sentences
 
     def grounding_model_on_cpu(self) -> GroundingModel:
-        """Another copy for a scan that the device has no room for; the engine's own stays where it is."""
+        """Another copy for a scan that the device has no room for; the engine's own stays where it is.
+
+        Raises:
+            UnknownWeights: the file has gone, or is another one than the engine's own model came from.
+        """
         model = load_grounding_model(self.folder)[0].eval().requires_grad_(False)
+        assert self.folder.grounding is not None, "the model was loaded from it"
+        if sha256_of(self.folder.grounding) != self._grounding_sha256:
+            raise UnknownWeights(
+                f"The weights {self.folder.name} were replaced while they were in use.",
+                hint="Restart the engine to use the new ones.",
+            )
         cpu = torch.device("cpu")
         model.vision.to(dtype=compute_dtype(cpu))
         model.image_projection.to(dtype=compute_dtype(cpu))

@@ -18,13 +18,17 @@ from simcrop_core.serve.service import Service
 from simcrop_core.serve.store import Lease
 from simcrop_core.serve.wire import new_id
 
-_REQUEST_ID = re.compile(r"[0-9A-Za-z-]{8,64}")
+REQUEST_ID = re.compile(r"[0-9A-Za-z-]{8,64}")
 
 Work = Callable[[Running], Awaitable[Outcome]]
 
 
 FRAMES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Frames (docs/serve.md)", "content": {CONTENT_TYPE: {"schema": {"type": "string"}}}}
+    200: {
+        "description": "Frames (docs/serve.md)",
+        "content": {CONTENT_TYPE: {"schema": {"type": "string"}}},
+        "headers": {"X-Request-Id": {"schema": {"type": "string"}}},
+    }
 }
 
 
@@ -90,7 +94,7 @@ def streamed(request: Request, work: Work, lease: Lease | None = None, *, queued
     """
     service = service_of(request)
     request_id = request.headers.get("x-request-id", "") or new_id()
-    if not _REQUEST_ID.fullmatch(request_id):
+    if not REQUEST_ID.fullmatch(request_id):
         raise BadRequest("X-Request-Id is no id.", hint="Give 8 to 64 letters and digits, or none.")
     session = "" if lease is None else lease.id
     running = service.admit(owner_of(request), request_id, queued=queued, session=session)

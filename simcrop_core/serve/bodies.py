@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from simcrop_core.errors import NothingToGround
+from simcrop_core.results import PassportFinding, VolumeInfo
 from simcrop_core.text.report import Statement, parse_report, parse_sentence
 
 LONGEST_REPORT = 100_000
@@ -112,8 +113,8 @@ class Uploaded(BaseModel):
     """A volume that the server now holds."""
 
     volume: str
-    shape: list[int]
-    passport: list[dict[str, Any]]
+    shape: tuple[int, int, int]
+    passport: list[PassportFinding]
 
 
 class SessionState(BaseModel):
@@ -121,8 +122,8 @@ class SessionState(BaseModel):
 
     session: str
     volume_id: str
-    volume: dict[str, Any]
-    passport: list[dict[str, Any]]
+    volume: VolumeInfo
+    passport: list[PassportFinding]
     encoded: bool
     lease_s: float
 
@@ -130,7 +131,7 @@ class SessionState(BaseModel):
 class Parsed(BaseModel):
     """What sentences say, in order."""
 
-    statements: list[dict[str, Any]]
+    statements: list[Statement]
 
 
 class Stopped(BaseModel):

@@ -12,12 +12,14 @@ from simcrop_core.errors import (
     BrokenAnswer,
     InternalFault,
     NotAuthorised,
+    OutOfMemory,
     ServerBusy,
     SimCroPError,
     TooLarge,
     UnknownSession,
     UnknownVolume,
 )
+from simcrop_core.inference.device import is_out_of_memory
 
 ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -59,9 +61,18 @@ class Discreet(logging.Formatter):
 
 
 def named(fault: BaseException) -> SimCroPError:
-    """The fault itself if it has a name; else it is logged, and the client is told that the server is at fault."""
+    """The fault itself if it has a name; else it is logged, and the client is told that the server is at fault.
+
+    Memory may run out anywhere, so that has its name wherever it happens.
+    """
     if isinstance(fault, SimCroPError):
         return fault
+    if isinstance(fault, RuntimeError | MemoryError) and is_out_of_memory(fault):
+        LOG.error("The server is out of memory.", exc_info=fault)
+        return OutOfMemory(
+            "The server has no memory left for this.",
+            hint="Ask again when others are done, send a smaller scan, or use a larger machine.",
+        )
     LOG.error("The server failed.", exc_info=fault)
     return InternalFault(
         f"The server failed ({type(fault).__name__}).", hint="Its log says where. Ask again, or restart the server."

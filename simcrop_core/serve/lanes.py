@@ -23,6 +23,8 @@ class Lane:
 
     def __init__(self, name: str) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"simcrop-{name}")
+        # Begun now: a thread that begins when memory is short may fail unheard, and Python waits for it for ever.
+        self._thread.submit(int)
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._taken = False
         self._idle = threading.Event()

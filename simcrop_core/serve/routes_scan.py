@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +23,17 @@ from simcrop_core.serve.wire import content_id
 router = APIRouter(tags=["scan"])
 
 
-@router.post("/volumes", openapi_extra={"requestBody": {"content": {CONTENT_TYPE: {"schema": {"type": "string"}}}}})
+@router.post(
+    "/volumes",
+    openapi_extra={"requestBody": {"required": True, "content": {CONTENT_TYPE: {"schema": {"type": "string"}}}}},
+)
 async def upload(request: Request, service: TheService, owner: Owner) -> bodies.Uploaded:
     """Send a volume: the array `voxels`, announced with its `affine` and a `title`."""
     content, volume, passport = await receive_volume(
         request.stream(), service.store, most_bytes=service.settings.upload_bytes
     )
     service.store.add(owner, content, volume, passport)
-    return bodies.Uploaded(
-        volume=content, shape=list(volume.shape), passport=[dataclasses.asdict(finding) for finding in passport]
-    )
+    return bodies.Uploaded(volume=content, shape=volume.shape, passport=passport)
 
 
 @router.post("/sessions", response_class=Frames, responses=FRAMES)
@@ -94,8 +94,8 @@ def _state(lease: Lease) -> bodies.SessionState:
     return bodies.SessionState(
         session=lease.id,
         volume_id=lease.held.content,
-        volume=dataclasses.asdict(volume_info(lease.held.volume)),
-        passport=[dataclasses.asdict(finding) for finding in lease.held.passport],
+        volume=volume_info(lease.held.volume),
+        passport=lease.held.passport,
         encoded=lease.scan.encoded,
         lease_s=lease.lease_s,
     )

@@ -110,7 +110,7 @@ async def weights(service: TheService) -> dict[str, Any]:
 async def parse(body: bodies.Text) -> bodies.Parsed:
     """What sentences say, without a scan (docs/text.md)."""
     statements = await asyncio.to_thread(body.statements)
-    return bodies.Parsed(statements=[dataclasses.asdict(statement) for statement in statements])
+    return bodies.Parsed(statements=statements)
 
 
 @router.post("/requests/{request_id}/cancel")

@@ -55,8 +55,11 @@ def sweep_leftovers() -> None:
 def zipped(folder: Path) -> NDArray[np.uint8]:
     """(n,) the bytes of a zip of everything in a folder."""
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(packed, "w") as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                archive.write(path, path.relative_to(folder).as_posix())
+                # Without the time of day: the same export is the same bytes.
+                entry = zipfile.ZipInfo(path.relative_to(folder).as_posix())
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=1)
     return np.frombuffer(packed.getbuffer(), dtype=np.uint8)

@@ -10,9 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import nibabel
+import numpy as np
+import pydicom
 import pytest
 import SimpleITK
 from chests import affine_of, chest_hu, volume_of
+from dicom_files import Series
 from PIL import Image
 
 from simcrop_core import __version__
@@ -23,18 +26,53 @@ from simcrop_core.models.weights import Thresholds, load_weights, save_weights
 from simcrop_core.serve.wire import content_id
 
 ROOT = Path(__file__).parents[2]
-# One process does all three commands, as loading torch is what takes the time.
+# One process does everything, as loading torch is what takes the time: the commands, then what only Python asks for.
 PASS = """
 import sys, json
+from pathlib import Path
 from simcrop_core.cli import main
-for command in json.loads(sys.argv[1]):
+commands, series, weights = json.loads(sys.argv[1])
+for command in commands:
     sys.argv = ["simcrop", *command]
     try:
         main()
     except SystemExit as end:
         if end.code:
             raise
+from simcrop_core.export.dicom.grounding import write_dicom_grounding
+from simcrop_core.export.dicom.segmentation import write_segmentation
+from simcrop_core.export.figure import write_figure
+from simcrop_core.export.nifti import write_labelmap
+from simcrop_core.export.provenance import facts_of
+from simcrop_core.imaging.dicom.source import read_source
+from simcrop_core.inference.engine import Engine
+from simcrop_core.inference.session import Session
+from simcrop_core.serve.work_folder import zipped
+from simcrop_core.text.report import parse_sentence
+engine, source = Engine(weights, "cpu"), read_source(Path(series))
+session = Session.open(Path(series), engine)
+grounded = session.ground([parse_sentence("Mass in the right lung.")])
+result, scale = grounded.result, engine.colour_scale
+facts = facts_of(result)
+write_dicom_grounding(Path("dicom"), result, grounded.heatmaps, scale, source)
+write_segmentation(Path("lungs.dcm"), session.segment("lungs"), source, engine.segmentation_info())
+for suffix in (".jpg", ".webp", ".pdf", ".svg"):
+    write_figure(f"figure{suffix}", session.volume, grounded.heatmaps[0], result.sentences[0], scale, facts=facts)
+for suffix in (".nii", ".nrrd", ".mha"):
+    write_labelmap(f"air{suffix}", session.volume.voxels < -500, session.volume.affine, {1: "air"}, facts=facts)
+Path("export.zip").write_bytes(zipped(Path("ground")).tobytes())
 """
+
+
+class ChestSeries(Series):
+    """The drawn chest as a DICOM series."""
+
+    def stored(self, k):
+        between_rows, between_columns = self.pixel_mm
+        rows, columns = np.mgrid[: self.rows, : self.columns]
+        places = np.stack([columns * between_columns, rows * between_rows, np.zeros_like(rows)], axis=-1)
+        hu = chest_hu((self.position(k) + places) * [-1, -1, 1])
+        return (hu + 1024).astype(np.uint16)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +86,13 @@ def scan(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    """The same chest as a hospital has it."""
+    grid = {"columns": 64, "rows": 48, "slices": 56, "pixel_mm": (6.0, 6.0), "step_mm": 6.0}
+    return ChestSeries(**grid, origin=(-189.0, -141.0, -165.0)).write(tmp_path_factory.mktemp("series") / "ct")
+
+
+@pytest.fixture(scope="module")
 def quiet(bright_finder, tmp_path_factory):
     """The same weights with thresholds that no sentence reaches, because drawing figures takes seconds."""
     folder = tmp_path_factory.mktemp("quiet")
@@ -57,8 +102,9 @@ def quiet(bright_finder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def passes(scan, bright_finder, quiet, tmp_path_factory):
+def passes(scan, series, bright_finder, quiet, tmp_path_factory):
     """The folders of two processes that differ in everything that must not matter: the hash seed, the time zone."""
+    pytest.importorskip("highdicom", reason="needs highdicom: pip install 'simcrop[dicom]'")
     folders = []
     for seed, zone in (("1", "UTC"), ("2", "Asia/Tokyo")):
         folder = tmp_path_factory.mktemp("pass")
@@ -71,7 +117,8 @@ def passes(scan, bright_finder, quiet, tmp_path_factory):
             ["findings", str(scan), "--weights", str(quiet), "--device", "cpu", "--output", "findings"],
         ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed, "TZ": zone}
-        command = [sys.executable, "-c", PASS, json.dumps(commands)]
+        environment["SOURCE_DATE_EPOCH"] = "1700000000"
+        command = [sys.executable, "-c", PASS, json.dumps([commands, str(series), str(bright_finder)])]
         ran = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, cwd=folder, check=False)
         assert ran.returncode == 0, ran.stderr
         (folder / "stdout").write_text(ran.stdout, encoding="utf-8")
@@ -90,15 +137,29 @@ def facts(scan, bright_finder, quiet):
     }
 
 
+WRITTEN = {".nii", ".gz", ".nrrd", ".mha", ".dcm", ".png", ".jpg", ".webp", ".pdf", ".svg", ".json", ".html", ".zip"}
+
+
 def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_two_runs_give_the_same_bytes(passes):
     first, second = map(files, passes)
-    assert {Path(name).suffix for name in first} >= {".gz", ".png", ".json", ".html", ".nrrd"}
+    assert {Path(name).suffix for name in first} >= WRITTEN
     assert list(first) == list(second)
     assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_only_the_time_of_making_tells_two_dicom_objects_apart(passes):
+    """Of the same run the UIDs are the same; they are a sum of what is in an object, the time among it."""
+    made = [pydicom.dcmread(path) for path in sorted((passes[0] / "dicom").glob("*.dcm"))]
+    assert [one.Modality for one in made] == ["OT", "SEG", "SR"]
+    own = {one.SOPInstanceUID for one in made}
+    assert len(own) == len(made)
+    assert {one.ContentDate for one in made} == {"20231114"}
+    named = {str(element.value) for element in made[-1].iterall() if element.VR == "UI"}
+    assert own <= named, "the report goes on naming the others"
 
 
 def test_json_names_scan_weights_software_checks_and_options(passes, facts):

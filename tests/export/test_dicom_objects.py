@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -19,6 +24,8 @@ from simcrop_core.imaging.dicom.source import read_source
 from simcrop_core.imaging.heatmap import Heatmap
 from simcrop_core.imaging.read import read_volume
 from simcrop_core.inference.segmentation import Labelmap
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 TURN = (0.9781476, 0.2079117, 0, -0.2033683, 0.9567727, 0.2079117)  # 12° about z, then about the rows
 SERIES = {
@@ -124,6 +131,35 @@ def test_segments_are_coded(axial, tmp_path, weights):
     assert liver.segmented_property_type.value == "10200004"
     assert (other.segment_label, other.segmented_property_type.meaning) == ("Something else", "Tissue")
     assert found.ContentDescription.endswith("not a medical device")
+
+
+def test_the_same_content_made_at_the_same_time_is_the_same_object_and_any_other_is_not(
+    axial, tmp_path, weights, monkeypatch
+):
+    source, labels = read_source(axial), labelled(read_volume(axial))
+    more = dataclasses.replace(labels, voxels=labels.voxels.copy())
+    more.voxels[0, 0, 0] = 1
+    made = {}
+    for name, these, moment in (
+        ("first", labels, "1700000000"),
+        ("again", labels, "1700000000"),
+        ("a voxel more", more, "1700000000"),
+        ("a second later", labels, "1700000001"),
+        ("now", labels, ""),
+    ):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", moment)
+        write_segmentation(tmp_path / f"{name}.dcm", these, source, weights)
+        made[name] = (tmp_path / f"{name}.dcm").read_bytes()
+    assert made["first"] == made["again"]
+    uids = {pydicom.dcmread(path).SOPInstanceUID for path in tmp_path.glob("*.dcm")}
+    assert len(uids) == 4
+
+
+def test_a_time_of_making_that_is_none_is_refused(axial, tmp_path, weights, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(CannotWrite, match="SOURCE_DATE_EPOCH"):
+        write_segmentation(tmp_path / "seg.dcm", labelled(read_volume(axial)), read_source(axial), weights)
+    assert not (tmp_path / "seg.dcm").exists()
 
 
 def test_an_empty_label_map_is_refused(axial, tmp_path, weights):
@@ -258,3 +294,27 @@ def test_a_file_that_is_no_dicom_has_no_source(chest, tmp_path):
     write_volume(tmp_path / "ct.nii.gz", chest.voxels, chest.affine, description="")
     with pytest.raises(UnreadableFile, match="no DICOM series"):
         read_source(tmp_path / "ct.nii.gz")
+
+
+def test_dcmqi_reads_the_same_sentences_codes_and_regions(objects, spoken, tmp_path):
+    """The converter by which Slicer and research archives read such reports."""
+    if importlib.util.find_spec("dcmqi") is None:
+        pytest.skip("needs dcmqi: pip install 'simcrop[dicom-tests]'")
+    from out_and_back import dcmqi
+
+    said = tmp_path / "report.json"
+    command = [dcmqi("tid1500reader"), "--inputDICOM", objects / "report.dcm", "--outputMetadata", said]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True, timeout=120)
+    groups = json.loads(said.read_text(encoding="utf-8"))["Measurements"]
+    sentences = [sentence for sentence in spoken[0].sentences if sentence.score is not None]
+    read = {group["TrackingIdentifier"]: group for group in groups}
+    drawn = {one.text for one in sentences if one.polarity == "positive"}
+    assert drawn <= set(read)
+    regions = pydicom.dcmread(objects / "regions.dcm").SOPInstanceUID
+    for sentence in sentences:
+        if sentence.text in drawn:
+            group = read[sentence.text]
+            assert group["segmentationSOPInstanceUID"] == regions
+            assert group["Finding"]["CodingSchemeDesignator"] == "99SIMCROP"
+            (measured,) = group["measurementItems"]
+            assert float(measured["value"]) == pytest.approx(sentence.score, abs=1e-4)

@@ -18,11 +18,13 @@ import torch
 from chests import affine_of, chest_hu, volume_of
 from hand_set_weights import write_bright_finder
 
+from simcrop_core.cli.console import exit_code
 from simcrop_core.errors import DeviceUnavailable, UnknownSession, UnknownWeights
 from simcrop_core.imaging.passport import check
 from simcrop_core.inference.device import resolve_device
 from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.session import Session
+from simcrop_core.models.weights import load_weights, save_weights
 from simcrop_core.serve.store import Store
 from simcrop_core.text.report import parse_sentence
 
@@ -169,6 +171,28 @@ def test_weights_that_vanish_before_they_are_loaded_are_named(volume, tmp_path):
     checked, passport = check(volume)
     with pytest.raises(UnknownWeights):
         Session(checked, passport, engine).ground([parse_sentence("A mass.")])
+
+
+def test_weights_that_were_replaced_are_not_taken_for_the_engines_own(tmp_path):
+    """A scan that the device has no room for needs another copy of the model, from the same file."""
+    write_bright_finder(tmp_path / "weights")
+    engine = Engine(str(tmp_path / "weights"), "cpu")
+    engine.warm_up()
+    assert engine.grounding_model_on_cpu() is not engine.grounding_model
+    tensors, metadata = load_weights(tmp_path / "weights" / "grounding.safetensors")
+    changed = {key: tensor + 1 if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    save_weights(tmp_path / "weights" / "grounding.safetensors", changed, metadata)
+    with pytest.raises(UnknownWeights, match="replaced"):
+        engine.grounding_model_on_cpu()
+    shutil.rmtree(tmp_path / "weights")
+    with pytest.raises(UnknownWeights):
+        engine.grounding_model_on_cpu()
+
+
+def test_a_command_that_does_not_fit_in_memory_says_so(capsys):
+    """A real allocation that no machine can make."""
+    assert exit_code(lambda: np.ones(2**60, np.uint8).size) == 1
+    assert "(out-of-memory)" in capsys.readouterr().err
 
 
 def test_a_clock_that_goes_backwards_ends_no_session(engine, volume):

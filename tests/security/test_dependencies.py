@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -13,25 +14,22 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
+from audit import MENDED, known_faults, numbers, read_answers  # noqa: E402
 from sbom import LOCKS, pins, sbom  # noqa: E402
 
-# Package, first version that is mended, the fault.
-MENDED = [
-    ("torch", "2.10", "CVE-2025-32434 and CVE-2026-24747: torch.load runs code of a file although told not to"),
-    ("pydicom", "3.0.2", "a DICOMDIR may name files outside its folder"),
-    ("simpleitk", "2.5.2", "reads beyond the end of malformed encapsulated pixels"),
-]
-# Package, version, the fault: never to be installed.
-MALICIOUS = [("lightning", ("2.6.2", "2.6.3"), "CVE-2026-44484: published with malicious code")]
+
+def test_no_pin_has_a_fault_that_is_known_by_name():
+    assert known_faults(pins()) == []
+    assert {package for package, _, _ in MENDED} <= set(pins())
 
 
-def numbers(version):
-    return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3])
-
-
-@pytest.mark.parametrize(("package", "mended", "fault"), MENDED)
-def test_no_pin_is_older_than_the_version_that_mends_a_known_fault(package, mended, fault):
-    assert numbers(pins()[package]) >= numbers(mended), fault
+@pytest.mark.parametrize(
+    "pin", ["torch==2.9.1", "pydicom==3.0.1", "simpleitk==2.5.1", "lightning==2.7", "pytorch-lightning==2.5"]
+)
+def test_a_pin_with_a_fault_known_by_name_is_found(pin):
+    package, _, version = pin.partition("==")
+    (fault,) = known_faults({**pins(), package: version})
+    assert fault.startswith(f"{package} {version}")
 
 
 @pytest.mark.parametrize(("package", "mended", "fault"), MENDED)
@@ -43,10 +41,33 @@ def test_the_declared_range_does_not_reach_below_it_either(package, mended, faul
     assert numbers(lowest) >= numbers(mended), fault
 
 
-@pytest.mark.parametrize(("package", "versions", "fault"), MALICIOUS)
-def test_no_version_that_was_published_with_malicious_code_is_pinned(package, versions, fault):
-    for name in (package, f"py{package}", f"pytorch-{package}"):
-        assert pins().get(name) not in versions, fault
+def test_an_advisory_is_a_fault_and_a_package_without_an_answer_is_not_taken_for_sound():
+    vulnerable = {"name": "torch", "version": "2.5.0", "vulns": [{"id": "PYSEC-2025-41", "fix_versions": ["2.6.0"]}]}
+    sound = {"name": "numpy", "version": "2.4.6", "vulns": []}
+    skipped = {"name": "tyro", "skip_reason": "Dependency not found on PyPI and could not be audited: tyro (1.0.17)"}
+    found = read_answers([{"dependencies": [vulnerable, sound]}, {"dependencies": [skipped]}])
+    assert (found.asked, found.silent) == (2, ["tyro"])
+    (fault,) = found.faults
+    assert "PYSEC-2025-41" in fault
+    assert "2.6.0" in fault
+
+
+def test_where_no_advisories_can_be_reached_the_audit_says_so_and_passes(tmp_path):
+    nowhere = "http://127.0.0.1:9/simple"
+    environment = {
+        **os.environ,
+        "PIP_INDEX_URL": nowhere,
+        "PIP_EXTRA_INDEX_URL": nowhere,
+        "PIP_CONFIG_FILE": os.devnull,
+    }
+    command = [sys.executable, ROOT / "tools" / "audit.py", tmp_path / "audit"]
+    ran = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "NOT ASKED" in ran.stdout
+
+
+def test_ci_runs_the_audit():
+    assert re.search(r"^make .*\baudit\b", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_pickles_are_opened_in_one_place_only_and_there_with_care():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from simcrop_core.serve.app import openapi_document
 from simcrop_core.serve.lanes import Lane
+from simcrop_core.serve.routes_scan import router as scan_routes
+from simcrop_core.serve.routes_server import router as server_routes
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -71,10 +74,21 @@ def test_the_published_schema_is_the_servers():
     assert (DOCS / "schema" / "serve.openapi.json").read_text(encoding="utf-8") == openapi_document()
 
 
+def test_every_route_is_in_the_schema_and_all_but_one_need_the_token():
+    described = {
+        (method.upper(), path): operation
+        for path, operations in json.loads(openapi_document())["paths"].items()
+        for method, operation in operations.items()
+    }
+    routes = [route for router in (scan_routes, server_routes) for route in router.routes]
+    assert described.keys() == {(method, f"/v1{route.path}") for route in routes for method in route.methods}
+    assert [where for where, operation in described.items() if operation.get("security") == []] == [
+        ("GET", "/v1/health")
+    ]
+
+
 def test_every_request_is_in_the_docs():
     text = (DOCS / "serve.md").read_text(encoding="utf-8")
-    import json
-
     for path, methods in json.loads(openapi_document())["paths"].items():
         shown = path.removeprefix("/v1").replace("{session}", "{id}").replace("{request_id}", "{request id}")
         for method in methods:

@@ -277,3 +277,25 @@ def test_the_modules_own_test_passes_here_too(application, monkeypatch, tmp_path
 
     monkeypatch.setenv("SIMCROP_HOME", str(tmp_path))
     SimCroPSlicerTest().runTest()
+
+
+def test_what_was_checked_of_the_scan_is_shown_with_the_first_answer(panel, application, chest):
+    """The header's, and those of the chest, for which the engine has to find the lungs first."""
+    assert panel.ui.checksTable.rowCount == 0
+    paste(panel, MASS, 1)
+    codes = panel.column(panel.ui.checksTable, 0)
+    assert {"affine", "spacing", "orientation", "hounsfield", "lungs", "left-right"} <= set(codes)
+    outcomes = panel.column(panel.ui.checksTable, 1)
+    amber = sum(outcome != "pass" for outcome in outcomes)
+    assert all(outcome != "pass" for outcome in outcomes[:amber])
+    assert all(panel.column(panel.ui.checksTable, 2))
+    panel.widget._parameterNode.inputVolume = None
+    assert panel.ui.checksTable.rowCount == 0
+
+
+def test_a_scan_that_is_refused_is_named_with_its_code(panel, application, chest):
+    affine = affine_of(chest)
+    windowed = application.add_volume(np.full((64, 64, 64), 128, np.int16), affine)
+    panel.widget._parameterNode.inputVolume = windowed
+    QTest.keyClicks(panel.ui.askLineEdit, MASS)
+    panel.until(lambda: "(not-hounsfield)" in panel.ui.messageLabel.text)

@@ -59,3 +59,13 @@ def test_a_place_says_where_a_sentence_is_best():
     entry = {"text": "Mass.", "share_below": 0.994, "peak": False}
     assert rows.here_row(entry, "report").cells == ("Mass.", "99 % of the scan", "report")
     assert rows.here_row({**entry, "peak": True}, "report").cells[1] == "● best place, 99 % of the scan"
+
+
+def test_a_check_has_its_code_outcome_words_and_hint_and_what_was_not_passed_comes_first():
+    passed = {"code": "spacing", "outcome": "pass", "message": "Voxels of 1 × 1 × 1 mm.", "hint": ""}
+    warned = {"code": "left-right", "outcome": "warned", "message": "The liver is on the left.", "hint": "Compare."}
+    repaired = {"code": "copies-left-out", "outcome": "repaired", "message": "Two slices were there twice.", "hint": ""}
+    assert rows.check_row(warned).cells == ("left-right", "warned", "The liver is on the left.", "Compare.")
+    assert len(rows.check_row(warned).cells) == len(rows.CHECK_COLUMNS)
+    assert [rows.check_row(one).conflict for one in (passed, warned, repaired)] == [False, True, True]
+    assert rows.worst_first([passed, warned, repaired]) == [warned, repaired, passed]

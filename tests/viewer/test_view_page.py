@@ -71,6 +71,16 @@ def test_a_report_becomes_rows_and_each_shows_its_place(page):
     assert sliders(page) == before, "and leaves the views where they are"
 
 
+def test_what_was_checked_of_the_scan_is_shown_with_the_first_answer(reported):
+    reported.section("Scan").tab.locator('table[aria-label="Checks of the scan"]').wait_for()
+    rows = reported.rows("Checks of the scan")
+    codes = [row[0] for row in rows]
+    assert {"affine", "spacing", "orientation", "hounsfield", "lungs", "left-right"} <= set(codes)
+    assert {row[1] for row in rows} <= {"pass", "repaired", "warned"}
+    assert all(row[2] for row in rows)
+    assert all(row[3] for row in rows if row[1] == "warned")
+
+
 def test_a_sentence_is_answered_in_grey_while_it_is_typed_and_kept_in_colour(page):
     box = page.section("Ask").tab.get_by_label("Type a sentence, Enter keeps it")
     box.fill("Nodule in the right upper lobe")

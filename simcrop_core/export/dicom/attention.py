@@ -13,6 +13,7 @@ from simcrop_core.export.atomic import replacing
 from simcrop_core.export.dicom.codes import ATTENTION_REGION, SPATIAL_CONCEPT
 from simcrop_core.export.dicom.maker import algorithm, made_by
 from simcrop_core.export.dicom.planes import frames_of, planes_of
+from simcrop_core.export.dicom.settled import settle
 from simcrop_core.imaging.dicom.source import SourceSeries
 from simcrop_core.imaging.heatmap import ColourScale, Heatmap
 from simcrop_core.results import WeightsInfo
@@ -36,7 +37,7 @@ def write_attention_regions(
         The object, as written; its segments are in the order of `heatmaps`.
 
     Raises:
-        CannotWrite: the file cannot be written.
+        CannotWrite: the file cannot be written, or SOURCE_DATE_EPOCH is no time.
     """
     first = next(iter(heatmaps.values()))
     drawn = np.stack([frames_of(heatmap.scores >= scale.low) for heatmap in heatmaps.values()], axis=-1)
@@ -61,6 +62,7 @@ def write_attention_regions(
         **planes_of(first.scores.shape, first.affine).keywords(),
         **made_by(weights, source_number=source.number, kind=_KIND),
     )
+    settle(made, refers_to=source.images)
     with replacing(path) as temporary:
         made.save_as(temporary)
     return made

@@ -19,6 +19,7 @@ POLARITY = Code("polarity", _OWN, "What the sentence asserts")
 ANATOMICAL_STRUCTURE = Code("123037004", "SCT", "Anatomical Structure")
 SPATIAL_CONCEPT = Code("309825002", "SCT", "Spatial and Relational Concept")
 TISSUE = Code("85756007", "SCT", "Tissue")
+CHEST = Code("816094009", "SCT", "Chest")
 
 _SIDES: dict[str, Code] = {
     "left": codes.SCT.Left,

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 from highdicom import VOILUTTransformation
 from highdicom.pm import ParametricMap, RealWorldValueMapping
+from highdicom.sr import CodedConcept
+from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from simcrop_core.export.atomic import replacing
-from simcrop_core.export.dicom.codes import SIMILARITY
+from simcrop_core.export.dicom.codes import CHEST, SIMILARITY
 from simcrop_core.export.dicom.maker import made_by
 from simcrop_core.export.dicom.planes import frames_of, planes_of
+from simcrop_core.export.dicom.settled import settle
 from simcrop_core.imaging.dicom.source import SourceSeries
 from simcrop_core.imaging.heatmap import ColourScale, Heatmap
 from simcrop_core.results import WeightsInfo
@@ -39,7 +42,7 @@ def write_parametric_map(
         The object, as written.
 
     Raises:
-        CannotWrite: the file cannot be written.
+        CannotWrite: the file cannot be written, or SOURCE_DATE_EPOCH is no time.
     """
     mapping = RealWorldValueMapping(
         lut_label="COSINE",
@@ -60,6 +63,36 @@ def write_parametric_map(
         **planes_of(heatmap.scores.shape, heatmap.affine).keywords(),
         **made_by(weights, source_number=source.number, kind=_KIND) | {"instance_number": number},
     )
+    # dcmqi, by which Slicer reads maps, ends where a map does not say of which part of the body it is.
+    made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_chest()]
+    _stack_along_normal(made)
+    settle(made, refers_to=source.images)
     with replacing(path) as temporary:
         made.save_as(temporary)
     return made
+
+
+def _chest() -> Dataset:
+    """Frame Anatomy (PS3.3 C.7.6.16.2.8): the chest, which is no paired structure."""
+    anatomy = Dataset()
+    anatomy.FrameLaterality = "U"
+    anatomy.AnatomicRegionSequence = [CodedConcept.from_code(CHEST)]
+    return anatomy
+
+
+def _stack_along_normal(made: ParametricMap) -> None:
+    """Put the frames in the order of rows × columns.
+
+    highdicom sorts them by the numbers of their positions, and every frame says where it is; but dcmqi does not look
+    there and takes this order for granted, so that half of all maps would be upside down in Slicer.
+    """
+    orientation = made.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient
+    row, column = np.array(orientation, float).reshape(2, 3)
+    frames = list(made.PerFrameFunctionalGroupsSequence)
+    positions = [np.array(frame.PlanePositionSequence[0].ImagePositionPatient, float) for frame in frames]
+    order = np.argsort([np.cross(row, column) @ position for position in positions])
+    values = np.frombuffer(made.FloatPixelData, "<f4").reshape(len(frames), -1)
+    made.FloatPixelData = values[order].tobytes()
+    made.PerFrameFunctionalGroupsSequence = [frames[index] for index in order]
+    for number, frame in enumerate(made.PerFrameFunctionalGroupsSequence, start=1):
+        frame.FrameContentSequence[0].DimensionIndexValues = [number]

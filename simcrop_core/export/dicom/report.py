@@ -33,6 +33,7 @@ from simcrop_core import __version__
 from simcrop_core.export.atomic import replacing
 from simcrop_core.export.dicom.codes import ATTENTION_REGION, EVIDENCE, POLARITY, SIMILARITY, own, side_code
 from simcrop_core.export.dicom.maker import MANUFACTURER, MODEL, NOT_A_DEVICE, made_by
+from simcrop_core.export.dicom.settled import settle
 from simcrop_core.export.provenance import facts_of
 from simcrop_core.imaging.dicom.source import SourceSeries
 from simcrop_core.results import GroundResult, SentenceResult
@@ -67,7 +68,7 @@ def write_structured_report(path: Path, result: GroundResult, shown: Shown, sour
         source: the series.
 
     Raises:
-        CannotWrite: the file cannot be written.
+        CannotWrite: the file cannot be written, or SOURCE_DATE_EPOCH is no time.
     """
     facts = [f"{name}: {value}" for name, value in facts_of(result).items()]
     groups = [_group(number, said, facts, shown, source) for number, said in enumerate(result.sentences, 1)]
@@ -100,6 +101,7 @@ def write_structured_report(path: Path, result: GroundResult, shown: Shown, sour
         is_verified=False,
         **{key: named[key] for key in _NAMED},
     )
+    settle(made, refers_to=evidence)
     with replacing(path) as temporary:
         made.save_as(temporary)
 

@@ -14,6 +14,7 @@ from simcrop_core.export.atomic import replacing
 from simcrop_core.export.dicom.codes import coded
 from simcrop_core.export.dicom.maker import algorithm, made_by
 from simcrop_core.export.dicom.planes import frames_of, planes_of
+from simcrop_core.export.dicom.settled import settle
 from simcrop_core.imaging.dicom.source import SourceSeries
 from simcrop_core.inference.segmentation import Labelmap
 from simcrop_core.results import WeightsInfo
@@ -53,6 +54,7 @@ def write_segmentation(path: Path, labels: Labelmap, source: SourceSeries, weigh
         **planes_of(labels.voxels.shape, labels.affine).keywords(),
         **made_by(weights, source_number=source.number, kind=_KIND),
     )
+    settle(made, refers_to=source.images)
     with replacing(path) as temporary:
         made.save_as(temporary)
 
