@@ -110,7 +110,7 @@ def _clauses(text: str) -> Iterable[tuple[str, bool]]:
 
 
 def _read(clause: str) -> tuple[Polarity | None, tuple[tuple[Span, Polarity], ...]]:
-    """The strongest assertion of one clause, None where it holds neither a finding nor a cue; and that of each finding."""
+    """The strongest assertion of one clause, None where it holds neither finding nor cue; and that of each finding."""
     findings = finding_mentions(clause)
     if rule("not_normal").search(clause):
         return "positive", tuple((span, "positive") for span in findings)

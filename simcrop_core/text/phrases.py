@@ -47,7 +47,7 @@ def phrases_in(clause: str, findings: Iterable[Span], others: Iterable[Span] = (
         findings: spans of the words that name them.
         others: spans of findings that belong to none of the phrases.
     """
-    reader = _Reader(clause, [span for span in others])
+    reader = _Reader(clause, list(others))
     found: list[list[int]] = []
     for finding in findings:
         words = reader.around(finding)

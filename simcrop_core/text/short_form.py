@@ -1,11 +1,10 @@
-"""What a sentence says is there, and where, and nothing else: "Mass in the left lower lobe." """
+"""What a sentence says is there and where, and nothing else, such as "Mass in the left lower lobe.", in short."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from simcrop_core.results import Polarity
 from simcrop_core.text.assertion import asserted_part, clauses_of
@@ -13,7 +12,7 @@ from simcrop_core.text.headings import split_heading
 from simcrop_core.text.phrases import phrases_in
 from simcrop_core.text.places import place_in
 from simcrop_core.text.report import Statement, parse_sentence
-from simcrop_core.text.rules import replacements, rule
+from simcrop_core.text.rules import replacements
 
 _THERE: tuple[Polarity, ...] = ("positive", "uncertain")
 _NOT_THERE: tuple[Polarity, ...] = ("negated", "normal")
@@ -30,7 +29,6 @@ _DIRECTION = re.compile(r"\b(?:to|towards?) (?:the )?(?:left|right)\b")
 # Between two findings, from where on the words belong to the second.
 _LINK = re.compile(r"(?:,|;|\b(?:and|or|with|as well as|plus)\b)(?!.*(?:[,;]|\b(?:and|or|with|plus)\b))")
 _REPEATED = re.compile(r"\((?:ggos?|ggns?|lad|ild|ptx|lns?)\)", re.IGNORECASE)
-_REMEMBERED = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,6 @@ class _Named:
     after: str
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def short_form(sentence: str) -> str | None:
     """A sentence reduced to its findings with their adjectives, and where they are.
 
@@ -62,7 +59,6 @@ def short_form(sentence: str) -> str | None:
     statement = parse_sentence(full)
     if statement.kind != "finding":
         return None
-    heading, body = split_heading(statement.text)
     for parts in _readings(statement):
         short = _sentence(parts, "" if statement.polarity in _THERE else "no ")
         if _reads_alike(short, statement):
