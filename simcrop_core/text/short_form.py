@@ -12,7 +12,7 @@ from simcrop_core.text.headings import split_heading
 from simcrop_core.text.phrases import phrases_in
 from simcrop_core.text.places import place_in
 from simcrop_core.text.report import Statement, parse_sentence
-from simcrop_core.text.rules import replacements
+from simcrop_core.text.rules import replacements, rule
 
 _THERE: tuple[Polarity, ...] = ("positive", "uncertain")
 _NOT_THERE: tuple[Polarity, ...] = ("negated", "normal")
@@ -28,6 +28,11 @@ Part = tuple[list[str], str]
 _DIRECTION = re.compile(r"\b(?:to|towards?) (?:the )?(?:left|right)\b")
 # Between two findings, from where on the words belong to the second.
 _LINK = re.compile(r"(?:,|;|\b(?:and|or|with|as well as|plus)\b)(?!.*(?:[,;]|\b(?:and|or|with|plus)\b))")
+# A further thing, and the preposition of its place.
+_ANOTHER = re.compile(
+    r"(?:[,;]|\b(?:and|or|with|without|plus)\b)\s+(?P<what>[^,;]*?)\b(?:in|on|at|of|along|within|throughout)\b"
+)
+_WORD = re.compile(r"[^\W\d_][\w'-]*")
 _REPEATED = re.compile(r"\((?:ggos?|ggns?|lad|ild|ptx|lns?)\)", re.IGNORECASE)
 
 
@@ -67,12 +72,14 @@ def short_form(sentence: str) -> str | None:
 
 
 def _readings(statement: Statement) -> Iterator[list[Part]]:
-    """What a short form may be made of: certain findings where they are, all of them, or all in one place."""
+    """What a short form may be made of: certain findings where they are, or all; or at the sentence's one place."""
     heading, body = split_heading(statement.text)
     for meant in _MEANT[statement.polarity]:
         if named := _findings(body, meant):
-            yield _placed(named, heading.lower())
-            yield [(_distinct(n.what for n in named), place_in(asserted_part(f"{heading} {body}".lower())))]
+            parts = _placed(named, heading.lower())
+            yield parts
+            if not any(place for _, place in parts):
+                yield [(_distinct(n.what for n in named), place_in(asserted_part(f"{heading} {body}".lower())))]
 
 
 def _in_full(sentence: str) -> str:
@@ -120,10 +127,14 @@ def _without(text: str, words: Iterable[tuple[int, int]], start: int, end: int) 
 def _placed(named: list[_Named], heading: str) -> list[Part]:
     """Findings by where they are; one that has no place shares its neighbour's: "mass and nodule in the lingula"."""
     all_of_them = " ".join(n.what for n in named)
-    after = [place_in(n.after, all_of_them) for n in named]
+    own = [_up_to_another(n.after) for n in named]
+    after = [place_in(text, all_of_them) for text in own]
     for i in reversed(range(len(named) - 1)):
         after[i] = after[i] or after[i + 1]
-    places = [place_in(f"{n.before} {n.after}", all_of_them) or after[i] for i, n in enumerate(named)]
+    places = [
+        place_in(f"{'' if after[i] and _tells_of_another(n.before) else n.before} {own[i]}", all_of_them) or after[i]
+        for i, n in enumerate(named)
+    ]
     for i in range(1, len(named)):
         places[i] = places[i] or place_in(named[i - 1].before, all_of_them)
     general = place_in(heading)
@@ -131,6 +142,21 @@ def _placed(named: list[_Named], heading: str) -> list[Part]:
     for n, place in zip(named, places, strict=True):
         groups.setdefault(place or general, []).append(n.what)
     return sorted(((_distinct(what), place) for place, what in groups.items()), key=lambda group: not group[1])
+
+
+def _up_to_another(after: str) -> str:
+    """What follows a finding, up to where something else has a place: "in the lingula" of "…, and fog on the right"."""
+    for link in _ANOTHER.finditer(after):
+        if _tells_of_another(link["what"]) and place_in(after[: link.start()]):
+            return after[: link.start()]
+    return after
+
+
+def _tells_of_another(text: str) -> bool:
+    """Whether words name something, known as a finding or not, besides sizes, sides and verbs."""
+    left_out = (rule("phrase_skip"), rule("phrase_end"), rule("place_adjective"), rule("places"))
+    words = _WORD.findall(text.lower())
+    return any(not any(pattern.fullmatch(word) for pattern in left_out) for word in words)
 
 
 def _distinct(words: Iterable[str]) -> list[str]:

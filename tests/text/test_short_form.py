@@ -104,6 +104,22 @@ def test_style_a_keeps_its_side_and_lobe(said):
         assert lobe_of(short) in (finding.lobe, None, "lingula"), (sentence, short)
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=seeds, first=lobes, second=lobes)
+def test_of_two_findings_each_keeps_its_own_place(seed, first, second):
+    rng = np.random.default_rng(seed)
+    nodule = StyleAFinding("nodule", first.split(" ")[0], first, size_mm=9.0)
+    band = StyleAFinding("fibrotic band", second.split(" ")[0], second)
+    sentence = sentences.together(nodule, band, rng)
+    short = short_form(sentence)
+    assert short is not None, sentence
+    parts = short.split(" and ")
+    if first == second:
+        assert short.endswith(f" in the {first}."), (sentence, short)
+    else:
+        assert [lobe_of(part) for part in parts] == [first, second], (sentence, short)
+
+
 @settings(max_examples=50, deadline=None)
 @given(kinds=st.lists(st.sampled_from(_LUNG_KINDS), min_size=1, max_size=3, unique=True), seed=seeds)
 def test_what_style_a_denies_stays_denied(kinds, seed):
