@@ -12,6 +12,7 @@ from torch import Tensor
 from simcrop_core.errors import TaskNotSupported, UnknownWeights
 from simcrop_core.imaging.heatmap import ColourScale
 from simcrop_core.inference.device import compute_dtype, prepared, resolve_device
+from simcrop_core.inference.embed import embed, texts_read
 from simcrop_core.inference.usual import UsualScores
 from simcrop_core.models.checksum import sentences_sha256
 from simcrop_core.models.config import ModelConfig
@@ -110,7 +111,11 @@ class Engine:
     @torch.inference_mode()
     def embed(self, sentences: Sequence[str]) -> Tensor:
         """(S, C) sentence embeddings in the patch space, on the CPU."""
-        return self.grounding_model.project(self.text_encoder.encode(sentences))
+        return embed(self.grounding_model, self.text_encoder, sentences)
+
+    def remember(self, sentences: Sequence[str]) -> None:
+        """Take all that `embed` reads for these sentences through the text encoder, which keeps it."""
+        self.text_encoder.encode(texts_read(self.config.text, sentences))
 
     @cached_property
     def reference_embeddings(self) -> Tensor:

@@ -54,12 +54,14 @@ class TextConfig:
         dim: width of its embeddings.
         pooling: "cls" (last layer's [CLS]) or "mean" over the sentence's tokens.
         max_tokens: longer sentences are cut.
+        short_forms: whether a sentence is read together with its short form (docs/text.md).
     """
 
     encoder: str = "microsoft/BiomedVLP-CXR-BERT-specialized"
     dim: int = 768
     pooling: Literal["cls", "mean"] = "cls"
     max_tokens: int = 64
+    short_forms: bool = False
 
 
 @dataclass(frozen=True, slots=True)

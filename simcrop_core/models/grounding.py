@@ -56,9 +56,9 @@ class GroundingModel(nn.Module):
         return features_BNC
 
     def project(self, embeddings_SC: Tensor) -> Tensor:
-        """Sentence embeddings in the patches' space, not normalised: (S, text width) → (S, C)."""
+        """Sentences in the patches' space, not normalised, on the weights' device: (S, text width) → (S, C)."""
         weight = next(self.text_projection.parameters(), embeddings_SC)
-        projected_SC: Tensor = self.text_projection(embeddings_SC.to(weight.dtype))
+        projected_SC: Tensor = self.text_projection(embeddings_SC.to(weight))
         return projected_SC
 
     def flat_state_dict(self) -> dict[str, Tensor]:

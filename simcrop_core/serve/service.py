@@ -59,7 +59,7 @@ class Service:
         self._encodings = Lane("encodings")
         self._sentences = Lane("sentences")
         self._exports = Lane("exports")
-        self._embedding = Embedding(self._sentences, lambda texts: self.engine.text_encoder.encode(texts))
+        self._embedding = Embedding(self._sentences, self.engine.remember)
         self._loaded = asyncio.Event()
         self._warm: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -114,7 +114,7 @@ class Service:
         texts = finding_texts()
         for start in range(0, len(texts), _EMBEDDED_IN_PASSING):
             part = texts[start : start + _EMBEDDED_IN_PASSING]
-            await self._sentences.run("", partial(self.engine.text_encoder.encode, part))
+            await self._sentences.run("", partial(self.engine.remember, part))
         await self._sentences.run("", lambda: self.engine.finding_embeddings)
 
     async def _sweep(self) -> None:
@@ -296,7 +296,7 @@ class Service:
             part = texts[start : start + _EMBEDDED_AT_ONCE]
             if len(texts) > _EMBEDDED_AT_ONCE:
                 running.job.step("Reading the sentences", start, len(texts))
-                await self._sentences.run(lease.id, partial(self.engine.text_encoder.encode, part))
+                await self._sentences.run(lease.id, partial(self.engine.remember, part))
 
     def _with_heatmaps(self, document: dict[str, Any], heatmaps: Sequence[Heatmap | None]) -> Outcome:
         """The result, and each heatmap as an array with its place and its colours."""

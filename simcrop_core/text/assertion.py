@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from simcrop_core.results import Polarity
 from simcrop_core.text.lexicon import finding_mentions
@@ -27,6 +28,21 @@ _STRONGEST_FIRST: tuple[Polarity, ...] = ("positive", "uncertain", "negated", "n
 Span = tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A part of a sentence that asserts one thing of all it names, unless words within it say otherwise.
+
+    Attributes:
+        text: lower case, white space normalised; words of negation that deny no finding are blanked.
+        polarity: its strongest assertion, None where it holds neither a finding nor a cue.
+        findings: where each finding stands in `text`, and what is said of it.
+    """
+
+    text: str
+    polarity: Polarity | None
+    findings: tuple[tuple[Span, Polarity], ...]
+
+
 def polarity_of(text: str) -> Polarity:
     """What a sentence asserts, by its strongest clause: positive, then uncertain, negated, normal.
 
@@ -36,7 +52,7 @@ def polarity_of(text: str) -> Polarity:
     plain = _plain(text)
     if rule("double_negation").search(plain):
         return "positive"
-    readings = [reading for _, reading in _readings(plain)]
+    readings = [clause.polarity for clause in _read_clauses(plain)]
     for polarity in _STRONGEST_FIRST:
         if polarity in readings:
             return polarity
@@ -51,10 +67,19 @@ def asserted_part(text: str) -> str:
     plain = _plain(text)
     if rule("double_negation").search(plain):
         return text
-    readings = _readings(plain)
-    if not any(reading in ("positive", "uncertain") for _, reading in readings):
+    clauses = _read_clauses(plain)
+    if not any(clause.polarity in ("positive", "uncertain") for clause in clauses):
         return text
-    return ", ".join(clause.strip() for clause, reading in readings if reading not in ("negated", "normal"))
+    return ", ".join(clause.text.strip() for clause in clauses if clause.polarity not in ("negated", "normal"))
+
+
+def clauses_of(text: str) -> list[Clause]:
+    """The clauses of a sentence and what each of them asserts; two denials assert, of every finding."""
+    plain = _plain(text)
+    clauses = _read_clauses(plain)
+    if rule("double_negation").search(plain) is None:
+        return clauses
+    return [Clause(c.text, "positive", tuple((span, "positive") for span, _ in c.findings)) for c in clauses]
 
 
 def _plain(text: str) -> str:
@@ -62,12 +87,13 @@ def _plain(text: str) -> str:
     return " ".join(words.split())
 
 
-def _readings(plain: str) -> list[tuple[str, Polarity | None]]:
+def _read_clauses(plain: str) -> list[Clause]:
     """Each clause with what it asserts; an exception ("but on the right") asserts even without a known finding."""
-    return [
-        (clause, _read(clause) or ("positive" if excepted and clause.strip(" .,:") else None))
-        for clause, excepted in _clauses(_blank(rule("pseudo_negation"), plain))
-    ]
+    clauses = []
+    for text, excepted in _clauses(_blank(rule("pseudo_negation"), plain)):
+        polarity, findings = _read(text)
+        clauses.append(Clause(text, polarity or ("positive" if excepted and text.strip(" .,:") else None), findings))
+    return clauses
 
 
 def _blank(pattern: re.Pattern[str], text: str) -> str:
@@ -83,10 +109,11 @@ def _clauses(text: str) -> Iterable[tuple[str, bool]]:
     yield text[start:], excepted
 
 
-def _read(clause: str) -> Polarity | None:
-    """The strongest assertion of one clause, None where it holds neither a finding nor a cue."""
+def _read(clause: str) -> tuple[Polarity | None, tuple[tuple[Span, Polarity], ...]]:
+    """The strongest assertion of one clause, None where it holds neither finding nor cue; and that of each finding."""
+    findings = finding_mentions(clause)
     if rule("not_normal").search(clause):
-        return "positive"
+        return "positive", tuple((span, "positive") for span in findings)
     doubts_before = _spans(rule("uncertain_before"), clause) + _spans(_QUERY_BEFORE, clause)
     doubts_after = _spans(rule("uncertain_after"), clause) + _spans(_QUERY_AFTER, clause)
     undoubted = _blank(
@@ -94,19 +121,19 @@ def _read(clause: str) -> Polarity | None:
     )
     denials_after = _spans(rule("negation_after"), undoubted)
     denials_before = _spans(rule("negation_before"), _blank(rule("negation_after"), undoubted))
-    readings: set[Polarity] = set()
     normal = rule("normal").search(clause) is not None
-    mentions = finding_mentions(clause) + ([] if normal else _spans(_MEASURED, clause))
     # "nothing to suggest" denies; "no effusion, possibly a nodule" does not deny the nodule.
     doubts_before = [doubt for doubt in doubts_before if not _denied(clause, doubt, denials_before)]
-    for mention in mentions:
+
+    def said_of(mention: Span) -> Polarity:
         if _reached(clause, mention, doubts_before, doubts_after):
-            readings.add("uncertain")
-        elif _reached(clause, mention, denials_before, denials_after):
-            readings.add("negated")
-        else:
-            readings.add("positive")
-    if not mentions:
+            return "uncertain"
+        return "negated" if _reached(clause, mention, denials_before, denials_after) else "positive"
+
+    read = tuple((mention, said_of(mention)) for mention in findings)
+    measured = [] if normal else [said_of(mention) for mention in _spans(_MEASURED, clause)]
+    readings: set[Polarity] = {polarity for _, polarity in read} | set(measured)
+    if not readings:
         if doubts_before or doubts_after:
             readings.add("uncertain")
         # An absent organ is a finding: "the gallbladder is absent".
@@ -114,7 +141,7 @@ def _read(clause: str) -> Polarity | None:
             readings.add("negated")
     if normal:
         readings.add("normal")
-    return next((polarity for polarity in _STRONGEST_FIRST if polarity in readings), None)
+    return next((polarity for polarity in _STRONGEST_FIRST if polarity in readings), None), read
 
 
 def _spans(pattern: re.Pattern[str], text: str) -> list[Span]:

@@ -30,6 +30,13 @@ def alternatives(name: str) -> str:
 
 
 @cache
+def replacements(name: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """The lines "expression = what to put in its place" of rules/`name`.txt, in whole words and any case."""
+    pairs = (line.split(" = ", 1) for line in _lines(name))
+    return tuple((re.compile(rf"(?<![\w-])(?:{old})(?!\w)", re.IGNORECASE), new) for old, new in pairs)
+
+
+@cache
 def words(name: str) -> frozenset[str]:
     """The words of rules/`name`.txt."""
     return frozenset(" ".join(_lines(name)).split())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simcrop_core.phantom.style_a.choose import DEVICES
 from simcrop_core.phantom.style_a.draw import decide
 from simcrop_core.phantom.style_a.finding import Finding
-from simcrop_core.phantom.style_a.say import clashes
+from simcrop_core.phantom.style_a.say import _together, _untrue, clashes
 from simcrop_core.phantom.style_a.wording import sentences
 from simcrop_core.phantom.style_a.wording.organs import ANATOMY, NORMAL
 from simcrop_core.phantom.truth import KIND_LABELS, LOBES
@@ -32,7 +32,7 @@ def test_there_are_enough_sentences_of_every_polarity(plans):
         count = defaultdict(int)
         for s in plan.said:
             count[s.polarity] += 1
-        assert count["positive"] == 3 * len(plan.findings)
+        assert 3 * len(plan.findings) <= count["positive"] <= 3 * len(plan.findings) + 3
         assert count["uncertain"] == len(plan.findings)
         assert count["absent"] >= 10
         assert count["negated"] >= 8
@@ -41,13 +41,19 @@ def test_there_are_enough_sentences_of_every_polarity(plans):
     assert any(s.polarity == "comparison" for plan in plans for s in plan.said)
 
 
+def in_the_way(findings, said):
+    """Findings that would make an untrue sentence true: where it names a lobe, those in that lobe or in none."""
+    named = parse_sentence(said.text).lobe is not None
+    return [f for f in findings if not (named and said.lobe and f.lobe) or f.lobe == said.lobe]
+
+
 def test_what_is_absent_or_negated_points_nowhere_and_was_not_drawn(plans):
     for plan in plans:
         for s in plan.said:
             if s.polarity in ("absent", "negated"):
                 assert not s.findings
                 assert not s.region
-                assert not clashes(plan.findings, s.topic, s.side, s.lobe), s.text
+                assert not clashes(in_the_way(plan.findings, s), s.topic, s.side, s.lobe), s.text
             else:
                 assert s.findings or s.region
 
@@ -65,6 +71,39 @@ def test_a_sentence_points_at_all_it_could_mean(plans):
                 if f.kind == s.topic and f.side in (s.side, "") and (lobe is None or f.lobe in (s.lobe, ""))
             }
             assert set(s.findings) == meant, s.text
+
+
+def test_a_sentence_about_two_findings_points_at_both(plans):
+    """Each on its side, whatever is said of the other; nothing else is claimed."""
+    rng = np.random.default_rng(0)
+    effusion = Finding("pleural effusion", "left", severity="small")
+    mass = Finding("mass", "right", "right upper lobe", size_mm=40.0)
+    band = Finding("fibrotic band", "right", "right upper lobe")
+    texts = {s.text: s.findings for _ in range(40) for s in _together((effusion, mass, band), rng)}
+    assert len(texts) > 30
+    for text, findings in texts.items():
+        read = parse_sentence(text)
+        assert read.polarity == "positive", text
+        assert len(findings) == 2
+        assert read.side == ("bilateral" if 0 in findings else "right"), text
+        assert read.lobe == "right upper lobe", text
+    assert any(len(s.findings) > 1 and not s.lobe and s.polarity == "positive" for plan in plans for s in plan.said)
+
+
+def test_every_focal_finding_is_also_said_and_denied_elsewhere_in_its_lung_and_in_the_other():
+    f = Finding("mass", "left", "left lower lobe", size_mm=40.0)
+    rng = np.random.default_rng(0)
+    said = _untrue((f,), rng)
+    assert {s.lobe for s in said if s.topic == "mass" and s.polarity == "absent"} >= {
+        "left upper lobe",
+        "right lower lobe",
+    }
+    (denial,) = (s for s in said if s.polarity == "negated")
+    assert (denial.topic, denial.lobe, parse_sentence(denial.text).lobe) == (
+        "mass",
+        "left upper lobe",
+        "left upper lobe",
+    )
 
 
 def test_the_projects_rules_read_every_sentence_as_it_was_meant(plans):

@@ -15,6 +15,7 @@ from simcrop_core.models.state import load_exactly
 from simcrop_core.models.vit import VisionTransformer
 from simcrop_core.models.weights_file import load_tensors
 from simcrop_core.text.encoder import load_text_encoder
+from simcrop_core.text.short_form import short_form
 from simcrop_training.data.memory_source import MemorySource
 from simcrop_training.data.sample import sample_paths, texts_of
 from simcrop_training.data.source import SampleSource, Source
@@ -84,9 +85,13 @@ def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path |
         objective = _on_pairs(recipe, pairs)
         _start(objective.vision, encoder)
         return objective
+    short: dict[str, str] = {}
+    if recipe.method.short_rate > 0:
+        short = {text: said for text in texts if (said := short_form(text)) is not None}
+        embeddings |= embed(sorted(set(short.values()) - embeddings.keys()), config.text, sentences)
     grounding = Grounding(
         config, recipe.method, synthetic=synthetic, real=real, held_out=held_out,
-        embeddings=embeddings, steps=recipe.schedule.steps, seed=recipe.seed,
+        embeddings=embeddings, short=short, steps=recipe.schedule.steps, seed=recipe.seed,
         augmentation=recipe.augmentation,
     )  # fmt: skip
     _start(grounding.grounding_model().vision, encoder)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from simcrop_core.errors import IncompatibleWeights
 from simcrop_core.imaging.heatmap import ColourScale
+from simcrop_core.inference.embed import embed
 from simcrop_core.inference.features import PatchFeatures
 from simcrop_core.inference.findings import label_scores
 from simcrop_core.inference.grounding import ground
@@ -68,8 +69,8 @@ def calibrate(weights: Path, held_out: Sequence[Path], output: Path) -> dict[str
     samples = [(sample.truths, _features(model, sample)) for sample in map(load_sample, held_out)]
     asked = {truth.text for truths, _ in samples for truth in truths}
     with torch.inference_mode():
-        reference_RC = model.project(encoder.encode(reference_sentences()))
-        known_MC = torch.cat([reference_RC, model.project(encoder.encode(sorted(asked)))]).half()
+        reference_RC = embed(model, encoder, reference_sentences())
+        known_MC = torch.cat([reference_RC, embed(model, encoder, sorted(asked))]).half()
     usual_M = _usual([features for _, features in samples], known_MC.float(), model.config.top_k)
     scores = _scores(model, samples, encoder, UsualScores(known_MC, usual_M), reference_RC)
     present, absent, peaks = scores.present, scores.absent, scores.peaks
@@ -146,14 +147,14 @@ def _scores(
     reference_RC: Tensor,
 ) -> _Scores:
     statements = [s for finding in finding_sentences() for s in (*finding.positive, *finding.negated)]
-    findings_SC = model.project(encoder.encode([s.grounding_text for s in statements]))
+    findings_SC = embed(model, encoder, [s.grounding_text for s in statements])
     present: list[float] = []
     absent: list[float] = []
     peaks: list[float] = []
     without: dict[str, list[float]] = defaultdict(list)
     for truths, features in samples:
         shift = usual.shift(reference_RC, ground(features, reference_RC, top_k=model.config.top_k).scores_S)
-        sentences_SC = model.project(encoder.encode([truth.text for truth in truths]))
+        sentences_SC = embed(model, encoder, [truth.text for truth in truths])
         answer = ground(features, sentences_SC, top_k=model.config.top_k, usual_S=usual.of(sentences_SC) + shift)
         highest_S = answer.maps_SN.amax(dim=1)
         for truth, score, highest in zip(truths, answer.excess_S, highest_S, strict=True):

@@ -33,6 +33,13 @@ _TOGETHER = (
     ("arterial calcification", "coronary calcification"),
     ("hiatal hernia", "lymphadenopathy"),
 )
+# Two of these may stand in one sentence, at most so many times.
+_SAID_TOGETHER = (*IN_LUNG, "pleural effusion", "pneumothorax")
+_MOST_TOGETHER = 3
+# Drawn within their lobe, or round in it: its neighbour shows nothing of them.
+_WITHIN_A_LOBE = (
+    "nodule", "mass", "consolidation", "ground-glass opacity", "atelectasis", "emphysema", "mosaic attenuation",
+)  # fmt: skip
 _LEAST_REGION_MM3 = 2000.0
 
 
@@ -72,6 +79,7 @@ def say(chosen: Sequence[Finding], regions: Sequence[str], rng: np.random.Genera
         said.append(_about(sentences.uncertain(f, rng), "uncertain", i, chosen))
         if rng.random() < 0.3:
             said.append(_about(sentences.comparison(f, rng), "comparison", i, chosen))
+    said += _together(chosen, rng)
     said += _untrue(chosen, rng)
     said += _denied(chosen, rng)
     said += _normal(chosen, regions, rng)
@@ -146,6 +154,26 @@ def _about(text: str, polarity: Polarity, index: int, chosen: Sequence[Finding])
     return Said(text, polarity, f.kind, f.side, f.lobe, meant, size_mm=f.size_mm)
 
 
+def _together(chosen: Sequence[Finding], rng: np.random.Generator) -> list[Said]:
+    """Up to three sentences about two findings each, of different kinds, that point at all they could mean."""
+    sided = [i for i, f in enumerate(chosen) if f.side and f.kind in _SAID_TOGETHER]
+    pairs = [(i, j) for i in sided for j in sided if chosen[i].kind != chosen[j].kind]
+    said = []
+    for k in rng.permutation(len(pairs))[:_MOST_TOGETHER]:
+        i, j = pairs[k]
+        first, second = chosen[i], chosen[j]
+        text = sentences.together(first, second, rng)
+        meant = {n for at in (i, j) for n, g in enumerate(chosen) if _same_place(chosen[at], g)}
+        side = first.side if first.side == second.side else ""
+        said.append(Said(text, "positive", first.kind, side, findings=tuple(sorted(meant))))
+    return said
+
+
+def _same_place(f: Finding, g: Finding) -> bool:
+    """Whether a sentence about f, which names its lobe if it has one, is about g too."""
+    return g is f or (g.kind == f.kind and g.side in (f.side, "") and (not f.lobe or g.lobe in (f.lobe, "")))
+
+
 def _untrue(chosen: Sequence[Finding], rng: np.random.Generator) -> list[Said]:
     """Findings said where they are not: elsewhere than drawn, something like them, or anything; at least ten."""
     moved = [other for f in chosen for other in _moved(f, rng)]
@@ -160,18 +188,43 @@ def _untrue(chosen: Sequence[Finding], rng: np.random.Generator) -> list[Said]:
         if not clashes(chosen, kind, side, lobe):
             size = float(rng.uniform(5, 40)) if kind in ("nodule", "mass") and rng.random() < 0.3 else 0.0
             said.append(_absent(Finding(kind, side, lobe, size_mm=size), rng))
-    return said
+    return said + [s for f in chosen for s in _beside(f, chosen, rng)]
 
 
 def _moved(f: Finding, rng: np.random.Generator) -> list[Finding]:
-    """The finding in two other lobes, or on the other side."""
+    """The finding in the same lobe of the other lung and in one more, or on the other side."""
     if f.lobe:
-        lobes = [lobe for lobe in LOBES[1:] if lobe != f.lobe]
-        picked = [str(lobe) for lobe in rng.choice(lobes, 2, replace=False)]
+        mirrored = _mirrored(f.lobe)
+        picked = [mirrored, str(rng.choice([lobe for lobe in LOBES[1:] if lobe not in (f.lobe, mirrored)]))]
         return [replace(f, lobe=lobe, side=lobe.split(" ")[0], place="") for lobe in picked]
     if f.kind in ("pleural effusion", "pneumothorax"):
         return [replace(f, side="left" if f.side == "right" else "right")]
     return []
+
+
+def _mirrored(lobe: str) -> str:
+    """The lobe of the other lung that lies across from it."""
+    side, part = lobe.split(" ", 1)
+    return f"right {part}" if side == "left" else f"left {part.replace('middle', 'upper')}"
+
+
+def _beside(f: Finding, chosen: Sequence[Finding], rng: np.random.Generator) -> list[Said]:
+    """The finding said, and truly denied, in another lobe of its own lung; nothing where something alike may be."""
+    if f.kind not in _WITHIN_A_LOBE or not f.lobe:
+        return []
+    alike = {f.kind}.union(*(group for group in _ALIKE if f.kind in group))
+    taken = {g.lobe for g in chosen if g.kind in alike}
+    # What runs through both lungs has no lobe.
+    free = [lobe for lobe in LOBES[1:] if lobe.startswith(f.side) and lobe not in taken and "" not in taken]
+    if not free:
+        return []
+    other = replace(f, lobe=str(rng.choice(free)), place="")
+    text = sentences.positive(other, rng, lobe_named=True)
+    denial = sentences.denied_there(other, rng)
+    return [
+        Said(text, "absent", other.kind, other.side, other.lobe),
+        Said(denial, "negated", other.kind, other.side, other.lobe),
+    ]
 
 
 def _absent(f: Finding, rng: np.random.Generator) -> Said:

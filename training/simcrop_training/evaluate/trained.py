@@ -15,6 +15,7 @@ from torch import Tensor
 
 from simcrop_core.errors import IncompatibleWeights, UnknownWeights
 from simcrop_core.imaging.frame_config import FrameConfig
+from simcrop_core.inference.embed import embed
 from simcrop_core.models.config import EncoderConfig, ModelConfig
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.vit import VisionTransformer
@@ -148,8 +149,8 @@ class Trained:
             attended_ST = torch.arange(widest)[None] < torch.tensor([len(ids) for ids in pieces])[:, None]
             return objective.text_vectors(ids_ST.to(device), attended_ST.to(device))
         model = self._regions()
-        encoded_SC = load_text_encoder(model.config.text).encode(list(texts)).clone()
-        return F.normalize(model.project(encoded_SC.to(device)).float(), dim=-1)
+        words_SC = embed(model, load_text_encoder(model.config.text), texts)
+        return F.normalize(words_SC.to(device).float(), dim=-1)
 
     @torch.no_grad()
     def similarities(self, frames_B1HWD: Tensor, words_SC: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from simcrop_core.inference.embed import mean_direction
 from simcrop_core.models.config import ModelConfig
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_training.data.augment import Augmentation, augmented
@@ -37,6 +38,7 @@ class GroundingSettings:
         all_from: share of the schedule's steps after which all patches are encoded.
         real_rate: share of frames from real scans.
         word_noise: noise on sentence embeddings, relative to their spread.
+        short_rate: share of the sentences that are asked in their short form; above 0 the weights read both.
         align_weight: of the contrasts: a region with the other sentences of its scan, a sentence with other scans.
     """
 
@@ -46,6 +48,7 @@ class GroundingSettings:
     all_from: float = 0.9
     real_rate: float = 0.35
     word_noise: float = 0.1
+    short_rate: float = 0.0
     align_weight: float = 0.25
 
 
@@ -110,7 +113,8 @@ class Grounding:
         synthetic: stored samples drawn from nothing.
         real: stored samples of real scans; may be empty.
         held_out: stored samples to measure on.
-        embeddings: of every sentence in them, (text width,).
+        embeddings: of every sentence in them and of its short form, (text width,).
+        short: the short form of every sentence that is asked in it; needed where `settings.short_rate` is above 0.
         steps: of the schedule.
         seed: of initialisation, order and every random change.
     """
@@ -126,13 +130,16 @@ class Grounding:
         embeddings: dict[str, Tensor],
         steps: int,
         seed: int,
+        short: Mapping[str, str] | None = None,
         augmentation: Augmentation | None = None,
     ) -> None:
         torch.manual_seed(seed)
+        config = replace(config, text=replace(config.text, short_forms=settings.short_rate > 0))
         self.module: nn.Module = GroundingHead(config)
         self._config, self._settings = config, settings
         self._synthetic, self._real, self._held_out = list(synthetic), list(real), list(held_out)
         self._embeddings, self._steps, self._seed = embeddings, steps, seed
+        self._short = short or {}
         self._augmentation = augmentation or Augmentation()
         self._spread = torch.stack(list(embeddings.values())[:500]).std(0)
 
@@ -193,8 +200,7 @@ class Grounding:
             sample = load_sample(path)
             frame = intensities(sample.image, self._config.frame.hu_window, self._config.vision.image)
             features_NC = self._head.features(frame[None], None)[0]
-            words = torch.stack([self._embeddings[t.text] for t in sample.truths])
-            cosine_SN = cosine(self._head.model.project(words), features_NC)
+            cosine_SN = cosine(self._projected(sample.truths), features_NC)
             for truth, cosine_N in zip(sample.truths, cosine_SN.numpy(), strict=True):
                 grid = self._config.vision.grid
                 answers.append(Answer(truth, cosine_N, patch_shares(truth, grid), grid))
@@ -205,6 +211,9 @@ class Grounding:
     ) -> Asked:
         words_SC = torch.stack([self._embeddings[t.text] for t in truths])
         noise_SC = torch.from_numpy(rng.standard_normal(words_SC.shape, dtype=np.float32))
+        if self._settings.short_rate > 0:
+            asked_short = rng.random(len(truths)) < self._settings.short_rate
+            words_SC = torch.where(torch.from_numpy(asked_short)[:, None], self._in_short(truths), words_SC)
         findings = [s for s, t in enumerate(truths) if t.polarity in POINTING and target_SK[s].max() > 0]
         return Asked(
             embeddings_SC=words_SC + self._settings.word_noise * self._spread * noise_SC,
@@ -214,6 +223,18 @@ class Grounding:
             topics=[(truths[s].topic, truths[s].side) for s in findings],
             present=frozenset((t.topic, t.side) for t in sample.truths if t.polarity in POINTING),
         )
+
+    def _in_short(self, truths: Sequence[Truth]) -> Tensor:
+        """(S, text width) embeddings of short forms; of a sentence without one, its own."""
+        return torch.stack([self._embeddings[self._short.get(t.text, t.text)] for t in truths])
+
+    def _projected(self, truths: Sequence[Truth]) -> Tensor:
+        """(S, C) sentences in the patch space, as the weights will read them."""
+        model = self._head.model
+        words_SC = model.project(torch.stack([self._embeddings[t.text] for t in truths]))
+        if not model.config.text.short_forms:
+            return words_SC
+        return mean_direction(words_SC, model.project(self._in_short(truths)))
 
     def grounding_model(self) -> GroundingModel:
         """What was learned."""

@@ -29,12 +29,18 @@ _SEGMENTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def where(f: Finding, rng: np.random.Generator) -> str:
-    """The phrase that says where; empty only for findings whose name says it."""
+def where(f: Finding, rng: np.random.Generator, *, lobe_named: bool = False) -> str:
+    """The phrase that says where; empty only for findings whose name says it.
+
+    Args:
+        f: the finding.
+        rng: random numbers.
+        lobe_named: whether a finding in a lobe is always said to be in that, never only on its side.
+    """
     if f.kind == "lymphadenopathy" and f.place:
         return _station(f.place, rng)
     if f.lobe:
-        return _in_lobe(f, rng)
+        return _in_lobe(f, rng, lobe_named=lobe_named)
     if f.side:
         near = "pleural space" if f.kind in _PLEURAL else "lung"
         choices = (
@@ -71,14 +77,16 @@ def _station(place: str, rng: np.random.Generator) -> str:
     return str(rng.choice([f"in the {place} region", f"at the {place} station", f"in the {place} area"]))
 
 
-def _in_lobe(f: Finding, rng: np.random.Generator) -> str:
+def _in_lobe(f: Finding, rng: np.random.Generator, *, lobe_named: bool) -> str:
     side, part = f.lobe.split(" ", 1)
-    if rng.random() < 0.12:
+    if rng.random() < 0.12 and not lobe_named:
         return f"in the {side} lung"
     choices = (f"the {f.lobe}", f"the {f.lobe} of the lung", f"the {part} of the {side} lung", ABBREVIATIONS[f.lobe])
     lung = str(rng.choice(choices, p=[0.6, 0.06, 0.18, 0.16]))
     if lung.isupper():
         lung = f"the {lung}"
     if f.place and rng.random() < 0.55:
+        if rng.random() < 0.25:
+            return f"in the {side} lung {part} {rng.choice(_SEGMENTS[f.place])}"
         return f"in the {rng.choice(_SEGMENTS[f.place])} of {lung}"
     return f"in {lung}"

@@ -28,6 +28,10 @@ _POSITIVE = (
     "Note is made of {a}{n} {at}.",
     "We see {a}{n} {at}.",
     "CT shows {a}{n} {at}.",
+    "In the sections obtained, {a}{n} {was} observed {at}.",
+    "Presence of {n} was observed {at}.",
+    "{n} {at} {was} noticed.",
+    "{at} {n} {be} available.",
 )
 _SHORT = ("{short} {n}.", "{short}: {n}.", "{n}, {short}.", "{n} ({short}).", "{n} {short}.")
 _SIZED = (
@@ -39,8 +43,40 @@ _SIZED = (
     "{at}, {a}{n} up to {size} mm in diameter {was} detected.",
     "{n} {at} measuring approximately {cm} cm.",
     "{n} {at} ({size} mm).",
+    "{size} mm {n} {at}.",
+    "{a}{n} of {cm} x {cm_less} cm {be} present {at}.",
+    "{n} {at}, {cm} x {cm_less} cm.",
+    "{at}, {n} measuring {size} x {less} mm {was} observed.",
 )
-_SHORT_SIZED = ("{short} {n}, {size} mm.", "{short}: {size} mm {n}.", "{n}, {short}, {size} mm.")
+_SHORT_SIZED = (
+    "{short} {n}, {size} mm.",
+    "{short}: {size} mm {n}.",
+    "{n}, {short}, {size} mm.",
+    "{cm} cm {n}, {short}.",
+    "{short}: {n}, {cm} x {cm_less} cm.",
+)
+# Of what lasts, said in passing.
+_KNOWN = (
+    "Unchanged {n} {at}.",
+    "Known {n} {at}.",
+    "{n} {at}, unchanged.",
+    "Stable {n} {at}.",
+    "{n} {at}, as before.",
+)
+# {one} and {two} with their articles, {here} and {there} their places.
+_TOGETHER = (
+    "{one} {here} and {two} {there}.",
+    "{one} {here}, {two} {there}.",
+    "There is {one} {here} and {two} {there}.",
+    "{one} was observed {here} and {two} {there}.",
+    "{one} {here} with {two} {there}.",
+)
+_TOGETHER_HERE = (
+    "{one} and {two} {here}.",
+    "{here}, {one} and {two} were observed.",
+    "There are {one} and {two} {here}.",
+    "{one} with {two} {here}.",
+)
 _UNCERTAIN = (
     "Possible {n} {at}.",
     "{a}{n} {be} suspected {at}.",
@@ -53,6 +89,8 @@ _UNCERTAIN = (
     "There may be {a}{n} {at}.",
     "Suspected {n} {at}.",
     "?{n} {at}.",
+    "An appearance compatible with {n} was observed {at}.",
+    "{at}, {n} may be present.",
 )
 _NEGATED = (
     "No {n}.",
@@ -82,7 +120,20 @@ _NEGATED_TWO = (
     "{n} and {m} were not observed.",
     "No evidence of {n} or {m}.",
 )
-_NEGATED_THREE = ("No {n}, {m} or {o}.", "There is no {n}, {m} or {o}.", "No {n}, {m} or {o} is seen.")
+_NEGATED_THREE = (
+    "No {n}, {m} or {o}.",
+    "There is no {n}, {m} or {o}.",
+    "No {n}, {m} or {o} is seen.",
+    "{n}, {m} and {o} were not observed.",
+)
+_NEGATED_THERE = (
+    "No {n} {at}.",
+    "There {be} no {n} {at}.",
+    "No {n} {be} seen {at}.",
+    "{n} {was} not observed {at}.",
+    "{at} there {be} no {n}.",
+    "No evidence of {n} {at}.",
+)
 _UNCHANGED = (
     "{the}{n} {at} {be} unchanged from the previous examination.",
     "{the}{n} {at} {be} stable compared with the prior CT.",
@@ -98,14 +149,31 @@ _LASTING = ("medical device", "arterial calcification", "coronary calcification"
 _FOCAL = ("nodule", "mass", "lymphadenopathy")
 
 
-def positive(f: Finding, rng: np.random.Generator) -> str:
-    """A sentence that says the finding is there."""
+def positive(f: Finding, rng: np.random.Generator, *, lobe_named: bool = False) -> str:
+    """A sentence that says the finding is there; `lobe_named` as in `where`."""
     name, short = name_of(f, rng), short_place(f, rng)
-    if f.kind in _FOCAL and f.size_mm and rng.random() < 0.35:
+    if rng.random() < 0.06:
+        template, name = str(rng.choice(_KNOWN)), name.bare()
+    elif f.kind in _FOCAL and f.size_mm and rng.random() < 0.35:
         template = str(rng.choice(_SHORT_SIZED if short and rng.random() < 0.3 else _SIZED))
     else:
         template = str(rng.choice(_SHORT if short and rng.random() < 0.22 else _POSITIVE))
-    return _fill(template, name, where(f, rng), short, f.size_mm)
+    return _fill(template, name, where(f, rng, lobe_named=lobe_named), short, f.size_mm)
+
+
+def together(first: Finding, second: Finding, rng: np.random.Generator) -> str:
+    """A sentence that says of two findings that they are there, each with its place."""
+    names = [name_of(f, rng, plain=rng.random() < 0.5) for f in (first, second)]
+    one, two = (f"{name.article}{name.words}" for name in names)
+    same = first.lobe == second.lobe and first.side == second.side
+    here, there = where(first, rng, lobe_named=True), where(second, rng, lobe_named=True)
+    template = str(rng.choice(_TOGETHER_HERE if same else _TOGETHER))
+    return _finished(template.format(one=one, two=two, here=here, there=there))
+
+
+def denied_there(f: Finding, rng: np.random.Generator) -> str:
+    """A sentence that says that there is nothing of a finding's kind in its lobe or on its side."""
+    return _fill(str(rng.choice(_NEGATED_THERE)), absent_name(f.kind, rng), where(f, rng, lobe_named=True), "", 0)
 
 
 def uncertain(f: Finding, rng: np.random.Generator) -> str:
@@ -151,7 +219,12 @@ def _fill(template: str, name: Name, at: str, short: str, size_mm: float) -> str
         size=size,
         less=max(1, round(size * 0.8)),
         cm=f"{size / 10:.1f}",
+        cm_less=f"{max(1, round(size * 0.8)) / 10:.1f}",
     )
+    return _finished(text)
+
+
+def _finished(text: str) -> str:
     text = " ".join(text.split())
     for wrong, right in ((" .", "."), (" ,", ","), (",.", "."), ("? ", "?"), ("no an ", "no "), ("no a ", "no ")):
         text = text.replace(wrong, right)
