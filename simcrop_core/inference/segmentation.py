@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +18,14 @@ from simcrop_core.imaging.lattice import Lattice, lattice_of
 from simcrop_core.imaging.resample import resample_box
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.device import is_out_of_memory, prepared
+from simcrop_core.inference.lung_edges import Lungs, lung_values, lungs_by_density
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.progress import Job
 
 # Windows share a quarter: half, as in the released script, costs 2.4 times the windows for the same label map to
 # within the network's own error (docs/performance.md).
 OVERLAP = 0.25
+_NEVER = -1e4
 _IMPORTING = threading.Lock()
 _WINDOWS_AT_ONCE = {"cuda": 8, "mps": 2, "cpu": 1}
 
@@ -74,8 +76,19 @@ def segment_volume(
     lattice = lattice_of(volume, config.frame.spacing_mm, config.frame.axes)
     image = resample_box(volume, lattice, (0, 0, 0), lattice.shape, hu_window=config.frame.hu_window)
     scores_CHWD = _window_scores(model, torch.from_numpy(image), job, warn)
+    lungs = _taken_out(scores_CHWD, lattice, volume, config.labels) if config.lung_edges else None
     labels = labels_on_volume(scores_CHWD, lattice, kept=sorted(names), job=job)
+    if lungs is not None:
+        lungs.draw_on(labels, sorted(names))
     return Labelmap(labels, volume.affine, names)
+
+
+@torch.inference_mode()
+def _taken_out(scores_CHWD: Tensor, lattice: Lattice, volume: Volume, names: Sequence[str]) -> Lungs | None:
+    """The lungs by density; what the scores then say of a voxel is what it is if it is no lung."""
+    lungs = lungs_by_density(scores_CHWD.argmax(dim=0).numpy().astype(np.uint8), lattice, volume, names)
+    scores_CHWD[lung_values(names)] = _NEVER
+    return lungs
 
 
 def _window_scores(model: UNETR, image_HWD: Tensor, job: Job, warn: Callable[[str], None]) -> Tensor:
