@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from chests import AXIS_ORDERS, LEFT_LUNG, RIGHT_LUNG, affine_of, chest_hu, inside, volume_of
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from simcrop_core.imaging.lattice import lattice_of
 from simcrop_core.inference.lung_edges import lungs_by_density
 from simcrop_core.inference.segmentation import segment_volume
 from simcrop_core.models.config import SegmentationConfig, VisionConfig
+from simcrop_core.models.structures import each_alone
 from simcrop_core.progress import Job
 
 NAMES = ("background", "left lung", "right lung", "trachea", "heart")
@@ -48,7 +50,7 @@ def drawn(volume, grow_mm, labels_of=roughly):
     labels = labels_of(points_of(lattice.affine, lattice.shape), grow_mm)
     lungs = lungs_by_density(labels, lattice, volume, NAMES)
     out = np.zeros(volume.shape, np.uint8)
-    lungs.draw_on(out, [1, 2])
+    lungs.draw_on(out, np.array([0, 1, 2, 0, 0], np.uint8))
     return out
 
 
@@ -129,9 +131,22 @@ class Blurred(nn.Module):
 def test_other_labels_do_not_depend_on_whether_lungs_were_asked_for():
     """What the network takes for lung, and density does not, goes to the next best label, in every task alike."""
     volume = scan(lambda points: np.where(np.abs(points[..., 2]) > 150, 40, chest_hu(points)))
-    names = dict(enumerate(NAMES[1:], start=1))
+    all_of_them = each_alone(NAMES, range(1, len(NAMES)))
     everything, heart = (
-        segment_volume(Blurred(), volume, task, job=Job(), warn=print).voxels for task in (names, {4: "heart"})
+        segment_volume(Blurred(), volume, task, job=Job(), warn=print).voxels for task in (all_of_them, {"heart": (4,)})
     )
     assert dice(everything == 1, (volume.voxels == -850) & (everything != 2)) > 0.8
     np.testing.assert_array_equal(heart, np.where(everything == 4, 4, 0))
+
+
+def test_a_structure_of_several_labels_is_their_union_to_the_voxel():
+    """Lungs drawn by density, too: asked for as one, they have the voxels of both sides, and their least label."""
+    volume = scan()
+    each, one = (
+        segment_volume(Blurred(), volume, task, job=Job(), warn=print)
+        for task in (each_alone(NAMES, (1, 2, 4)), {"both lungs": (1, 2), "heart": (4,)})
+    )
+    assert one.names == {1: "both lungs", 4: "heart"}
+    np.testing.assert_array_equal(one.voxels, np.where(each.voxels == 2, 1, each.voxels))
+    ml = each.volume_ml()
+    assert one.volume_ml()["both lungs"] == pytest.approx(ml["left lung"] + ml["right lung"], abs=0.02)

@@ -33,6 +33,7 @@ _STRUCTURES = {
     "trachea": codes.SCT.Trachea,
     "heart": codes.SCT.Heart,
     "aorta": codes.SCT.Aorta,
+    "pulmonary artery": codes.SCT.PulmonaryArtery,
     "oesophagus": codes.SCT.Esophagus,
     "liver": codes.SCT.Liver,
     "gallbladder": codes.SCT.Gallbladder,
@@ -43,6 +44,7 @@ _STRUCTURES = {
     "adrenal gland": codes.SCT.AdrenalGland,
     "spine": codes.SCT.Spine,
     "inferior vena cava": codes.SCT.InferiorVenaCava,
+    "body": codes.SCT.EntireBody,
 }
 
 
