@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 from simcrop_training.data.augment import Augmentation, augmented
-from simcrop_training.data.sample import CELLS, SAMPLE_LABELS, Sample, load_sample, sample_paths, save_sample
+from simcrop_training.data.sample import CELLS, SAMPLE_LABELS, Sample, Truth, load_sample, sample_paths, save_sample
 
 from simcrop_core.models.structures import CHEST_LABELS
 from simcrop_core.phantom.draw import draw_phantom
@@ -34,7 +34,8 @@ def test_a_sample_of_an_earlier_version_keeps_what_it_knew(tmp_path):
     """Its labels had other numbers: lungs are sides, and nobody asked for its other tissue."""
     labels = np.zeros((8, 8, 4), np.uint8)
     labels[1], labels[2], labels[3] = ORGANS.index("left lung"), ORGANS.index("heart"), ORGANS.index("spine")
-    save_sample(tmp_path / "now.npz", Sample(labels.astype(np.int16), labels, (1, 2, 3, 4, 5, 6, 7, 8), ()))
+    truth = Truth("The heart.", "anatomy", "heart", "", "", np.zeros(1, np.int32), np.ones(1, np.uint8))
+    save_sample(tmp_path / "now.npz", Sample(labels.astype(np.int16), labels, (1, 2, 3, 4, 5, 6, 7, 8), (truth,)))
     with np.load(tmp_path / "now.npz") as stored:
         meta = json.loads(stored["meta"].tobytes())
         del meta["labels"]

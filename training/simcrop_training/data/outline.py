@@ -25,7 +25,7 @@ def body_of(image: NDArray[np.float32], spacing_mm: tuple[float, float, float]) 
     if not count:
         return np.zeros(image.shape, dtype=bool)
     largest = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
-    body = ndimage.binary_dilation(largest, plane, iterations=steps + 1) & tissue
+    body: NDArray[np.bool_] = ndimage.binary_dilation(largest, plane, iterations=steps + 1) & tissue
     for z in range(body.shape[2]):
         body[:, :, z] = ndimage.binary_fill_holes(body[:, :, z])
     return body
