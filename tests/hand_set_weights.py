@@ -10,10 +10,13 @@ import torch
 from simcrop_core.imaging.heatmap import ColourScale
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.presets import PRESETS, SEGMENTATION_PRESETS
+from simcrop_core.models.structures import each_alone
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.models.weights import Provenance, Thresholds, WeightsMetadata, save_weights
 
 ROOT = Path(__file__).parents[1]
+# Those of the first weights that were shipped.
+EIGHT = ("background", "left lung", "right lung", "trachea", "heart", "aorta", "liver", "spleen", "spine")
 PROVENANCE = Provenance(licence="test", trained_on="nothing: set by hand", synthetic=True)
 
 
@@ -56,7 +59,9 @@ def write_bright_finder(folder):
     small = SEGMENTATION_PRESETS["small"]
     vision = dataclasses.replace(small.vision, image=(32, 32, 16), dim=24, depth=4, heads=2)
     frame = dataclasses.replace(small.frame, shape=(32, 32, 16))
-    segmentation = dataclasses.replace(small, vision=vision, frame=frame, feature_size=2, skips=(0, 1, 2))
+    segmentation = dataclasses.replace(
+        small, vision=vision, frame=frame, labels=EIGHT, feature_size=2, skips=(0, 1, 2), lung_edges=False
+    )
     torch.manual_seed(0)
     save_weights(
         folder / "segmentation.safetensors",
@@ -65,6 +70,6 @@ def write_bright_finder(folder):
             name="bright-finder",
             config=segmentation,
             provenance=PROVENANCE,
-            tasks={"lungs": (1, 2, 3), "chest": tuple(range(1, 9))},
+            tasks={"lungs": each_alone(EIGHT, (1, 2, 3)), "chest": each_alone(EIGHT, range(1, 9))},
         ),
     )

@@ -1,7 +1,7 @@
 """Codes and colours of the structures that are segmented, as Slicer's own terminology lists give them.
 
-Source: Slicer's "3D Slicer General Anatomy list"; what is not in it (the spine as a whole, great veins of the abdomen)
-has its code from Slicer's "DICOM master list", and the colour of its nearest neighbour in the first.
+Source: Slicer's "3D Slicer General Anatomy list"; what is not in it (the spine as a whole, great vessels, the body) has
+its code from Slicer's "DICOM master list", and the colour of that list or of its nearest neighbour in the first.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ STRUCTURES = {
     "trachea": Structure("44567001", "Trachea", (182, 228, 255)),
     "heart": Structure("80891009", "Heart", (206, 110, 84)),
     "aorta": Structure("15825003", "Aorta", (224, 97, 76)),
+    "pulmonary artery": Structure("81040000", "Pulmonary artery", (0, 122, 171), context=MASTER),
     "oesophagus": Structure("32849002", "Esophagus", (211, 171, 143)),
     "liver": Structure("10200004", "Liver", (221, 130, 101)),
     "gallbladder": Structure("28231008", "Gallbladder", (139, 150, 98)),
@@ -54,6 +55,7 @@ STRUCTURES = {
     "adrenal gland": Structure("23451007", "Adrenal gland", (249, 186, 150), sided=True),
     "spine": Structure("421060004", "Spine", (226, 202, 134), context=MASTER),
     "inferior vena cava": Structure("64131007", "Inferior vena cava", (0, 151, 206), context=MASTER),
+    "body": Structure("38266002", "Entire body", (177, 122, 101), context=MASTER),
 }
 
 

@@ -102,6 +102,7 @@ class EnginePart:
         self._known = capabilities
         self._desk.ui.engineStatusLabel.text = self._status()
         self._desk.ui.weightsLabel.text = weights_text(capabilities["weights"])
+        self._desk.ui.lobesButton.visible = "lobes" in capabilities["tasks"]
         if capabilities["version"] != self._choice.version:
             text = _("The engine is version {there}, this panel {here}: answers may differ from what is documented.")
             self._desk.say(text.format(there=capabilities["version"], here=self._choice.version), amber=True)

@@ -28,6 +28,8 @@ class SegmentPart:
         self._desk = desk
         self._version = version
         desk.ui.lungsButton.connect("clicked(bool)", lambda *_: self.segment("lungs"))
+        desk.ui.lobesButton.connect("clicked(bool)", lambda *_: self.segment("lobes"))
+        desk.ui.lobesButton.visible = False
         desk.ui.chestButton.connect("clicked(bool)", lambda *_: self.segment("chest"))
         fill(desk.ui.volumeTable, VOLUME_COLUMNS, [], WIDE)
 

@@ -87,6 +87,7 @@ def _report(viewer: Viewer) -> None:
 def _segment(viewer: Viewer) -> None:
     with html.Div(classes="simcrop-buttons"):
         v3.VBtn("Lungs", size="small", click=(viewer.segment.segment, "['lungs']"))
+        v3.VBtn("Lobes", size="small", v_if=("knows_lobes", False), click=(viewer.segment.segment, "['lobes']"))
         v3.VBtn("Chest organs", size="small", click=(viewer.segment.segment, "['chest']"))
     table("volume", VOLUME_COLUMNS, None, "Volumes of the segments")
     with html.Div(v_if="volume_rows.length"):

@@ -55,4 +55,5 @@ class EnginePart:
     def _known(self, capabilities: dict[str, Any]) -> None:
         weights = capabilities["weights"]["name"]
         facts = f"weights {weights}, {capabilities['device']}, simcrop {capabilities['version']}"
+        self._desk.state.knows_lobes = "lobes" in capabilities["tasks"]
         self._desk.state.engine_facts = facts

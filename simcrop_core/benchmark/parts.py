@@ -26,6 +26,7 @@ from simcrop_core.inference.segmentation import segment_volume
 from simcrop_core.inference.session import Session
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.presets import PRESETS, SEGMENTATION_PRESETS
+from simcrop_core.models.structures import each_alone
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.progress import Job
 from simcrop_core.text.bert import Bert, BertConfig
@@ -47,7 +48,7 @@ def measure_small(device_name: Any, scan: Path) -> dict[str, Any]:
         start = time.perf_counter()
         session.ground([parse_sentence(f"Newly seen: {sentence}")])
         sentence_ms.append(1000 * (time.perf_counter() - start))
-    names = engine.labels_of("chest")
+    organs = engine.structures_of("chest")
     cube = _cube(session.volume)
     return {
         "sentence_ms": percentiles(sentence_ms),
@@ -55,7 +56,7 @@ def measure_small(device_name: Any, scan: Path) -> dict[str, Any]:
         "read_frame_s": median_seconds(lambda: frame_volume(read_volume(scan), frame_config)),
         "read_frame_mb": read_frame_mb,
         "segment_s": round(
-            seconds(lambda: segment_volume(engine.segmentation_model, cube, names, job=Job(), warn=_fail)), 3
+            seconds(lambda: segment_volume(engine.segmentation_model, cube, organs, job=Job(), warn=_fail)), 3
         ),
     }
 
@@ -72,7 +73,8 @@ def measure_base(device_name: Any, scan: Path) -> dict[str, Any]:
     model.vision.to(device, compute_dtype(device))
     features = encode_frame(model, frame, Job())
     unetr = prepared(UNETR(SEGMENTATION_PRESETS["base"]).eval(), device)
-    names = dict(enumerate(SEGMENTATION_PRESETS["base"].labels))
+    labels = SEGMENTATION_PRESETS["base"].labels
+    organs = each_alone(labels, range(1, len(labels)))
     cube = _cube(read_volume(scan))
     return {
         "sentence_ms": percentiles(_base_sentence_ms(features, config.top_k)),
@@ -80,7 +82,7 @@ def measure_base(device_name: Any, scan: Path) -> dict[str, Any]:
         "encode_cosine_to_float32": round(_least_cosine(features.features_NC, exact.features_NC), 6),
         "read_frame_s": median_seconds(lambda: frame_volume(read_volume(scan), config.frame)),
         "read_frame_mb": read_frame_mb,
-        "segment_s": round(seconds(lambda: segment_volume(unetr, cube, names, job=Job(), warn=_fail)), 3),
+        "segment_s": round(seconds(lambda: segment_volume(unetr, cube, organs, job=Job(), warn=_fail)), 3),
     }
 
 

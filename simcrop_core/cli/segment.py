@@ -22,7 +22,8 @@ class Segment:
     """NIfTI, NRRD, MHA/MHD, a folder or zip of one DICOM series."""
     task: str = "lungs"
     """What to label, of the tasks the weights know. starter: lungs (left, right), chest (also trachea, heart, aorta,
-    liver, spleen, spine)."""
+    liver, spleen, spine). Weights of the present recipe: also lobes, and body; chest with pulmonary artery and
+    oesophagus."""
     output: Path | None = None
     """.nii.gz, .nrrd, .mha or (of a DICOM series) .dcm file.
 

@@ -38,6 +38,7 @@ LABEL_VALUES = {
     "aorta": (52,),
     "liver": (5,),
     "spleen": (1,),
+    "oesophagus": (15,),
     "spine": tuple(range(26, 51)),
     "left upper lobe": (10,),
     "left lower lobe": (11,),

@@ -18,6 +18,7 @@ from simcrop_core.models.checksum import sentences_sha256
 from simcrop_core.models.config import ModelConfig
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.models.registry import STARTER, WeightsFolder, resolve_weights
+from simcrop_core.models.structures import Structures
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.models.weights import StoredSentences, load_grounding_model, load_segmentation_model, sha256_of
 from simcrop_core.models.weights_metadata import Thresholds, WeightsMetadata
@@ -161,12 +162,12 @@ class Engine:
         return self._segmentation[0]
 
     @property
-    def tasks(self) -> dict[str, tuple[int, ...]]:
-        """The segmentation tasks of the weights, each with the values of its labels; none where they cannot segment."""
+    def tasks(self) -> dict[str, Structures]:
+        """The segmentation tasks of the weights, each with its structures; none where they cannot segment."""
         return {} if self.folder.segmentation is None else dict(self._segmentation[1].tasks)
 
-    def labels_of(self, task: str) -> dict[int, str]:
-        """The labels a segmentation task gives, by value.
+    def structures_of(self, task: str) -> Structures:
+        """The structures a segmentation task gives, each with the network's labels that make it.
 
         Raises:
             TaskNotSupported: the weights do not know the task.
@@ -175,13 +176,12 @@ class Engine:
             raise TaskNotSupported(
                 f"The weights {self.folder.name} cannot segment.", hint=f"Use --weights {STARTER}, or train a UNETR."
             )
-        model, metadata = self._segmentation
-        if task not in metadata.tasks:
+        if task not in self.tasks:
             raise TaskNotSupported(
                 f"The weights {self.folder.name} do not know the task {task}.",
-                hint=f"They know: {', '.join(metadata.tasks)}.",
+                hint=f"They know: {', '.join(self.tasks)}.",
             )
-        return {value: model.config.labels[value] for value in metadata.tasks[task]}
+        return self.tasks[task]
 
     def grounding_info(self) -> WeightsInfo:
         """What to say of the grounding weights beside a result."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +18,15 @@ from simcrop_core.imaging.lattice import Lattice, lattice_of
 from simcrop_core.imaging.resample import resample_box
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.device import is_out_of_memory, prepared
+from simcrop_core.inference.lung_edges import Lungs, lung_values, lungs_by_density
+from simcrop_core.models.structures import Structures, kept_values, numbered
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.progress import Job
 
 # Windows share a quarter: half, as in the released script, costs 2.4 times the windows for the same label map to
 # within the network's own error (docs/performance.md).
 OVERLAP = 0.25
+_NEVER = -1e4
 _IMPORTING = threading.Lock()
 _WINDOWS_AT_ONCE = {"cuda": 8, "mps": 2, "cpu": 1}
 
@@ -52,7 +55,7 @@ class Labelmap:
 
 
 def segment_volume(
-    model: UNETR, volume: Volume, names: dict[int, str], *, job: Job, warn: Callable[[str], None]
+    model: UNETR, volume: Volume, structures: Structures, *, job: Job, warn: Callable[[str], None]
 ) -> Labelmap:
     """Label every voxel of a volume.
 
@@ -62,7 +65,8 @@ def segment_volume(
     Args:
         model: on the device to start with; left on the CPU if the device's memory did not suffice.
         volume: the CT, HU.
-        names: the labels to keep; other labels of the model become background.
+        structures: what to keep, with the model's labels that make each; its other labels become background. A voxel
+            is first given to one label, then to the structure that has it.
         job: told after every window and slice.
         warn: called with what was done when memory ran out.
 
@@ -74,8 +78,20 @@ def segment_volume(
     lattice = lattice_of(volume, config.frame.spacing_mm, config.frame.axes)
     image = resample_box(volume, lattice, (0, 0, 0), lattice.shape, hu_window=config.frame.hu_window)
     scores_CHWD = _window_scores(model, torch.from_numpy(image), job, warn)
-    labels = labels_on_volume(scores_CHWD, lattice, kept=sorted(names), job=job)
-    return Labelmap(labels, volume.affine, names)
+    lungs = _taken_out(scores_CHWD, lattice, volume, config.labels) if config.lung_edges else None
+    kept = kept_values(structures, len(config.labels))
+    labels = labels_on_volume(scores_CHWD, lattice, kept=kept, job=job)
+    if lungs is not None:
+        lungs.draw_on(labels, kept)
+    return Labelmap(labels, volume.affine, numbered(structures))
+
+
+@torch.inference_mode()
+def _taken_out(scores_CHWD: Tensor, lattice: Lattice, volume: Volume, names: Sequence[str]) -> Lungs | None:
+    """The lungs by density; what the scores then say of a voxel is what it is if it is no lung."""
+    lungs = lungs_by_density(scores_CHWD.argmax(dim=0).numpy().astype(np.uint8), lattice, volume, names)
+    scores_CHWD[lung_values(names)] = _NEVER
+    return lungs
 
 
 def _window_scores(model: UNETR, image_HWD: Tensor, job: Job, warn: Callable[[str], None]) -> Tensor:
@@ -151,7 +167,7 @@ def _slide(model: UNETR, image_HWD: Tensor, at_once: int, job: Job) -> Tensor:
 
 
 @torch.inference_mode()
-def labels_on_volume(scores_CHWD: Tensor, lattice: Lattice, *, kept: list[int], job: Job) -> NDArray[np.uint8]:
+def labels_on_volume(scores_CHWD: Tensor, lattice: Lattice, *, kept: NDArray[np.uint8], job: Job) -> NDArray[np.uint8]:
     """The best label of every voxel of the volume, from scores interpolated trilinearly between lattice points.
 
     Only slices and rows near a kept label are interpolated; everything else is background.
@@ -159,7 +175,7 @@ def labels_on_volume(scores_CHWD: Tensor, lattice: Lattice, *, kept: list[int], 
     Args:
         scores_CHWD: class scores on the lattice.
         lattice: of the volume.
-        kept: labels to keep; where another label wins, the voxel is background.
+        kept: (labels,) what is written where a label wins; 0, background, where it is not kept.
         job: told after every slice.
 
     Returns:
@@ -167,7 +183,7 @@ def labels_on_volume(scores_CHWD: Tensor, lattice: Lattice, *, kept: list[int], 
     """
     shape = lattice.volume_shape
     out = np.zeros(shape[::-1], dtype=np.uint8).T
-    found = ndimage.find_objects(np.isin(scores_CHWD.argmax(dim=0).numpy(), kept).astype(np.uint8))
+    found = ndimage.find_objects((kept[scores_CHWD.argmax(dim=0).numpy()] > 0).astype(np.uint8))
     if not found:
         return out
     # To the volume's axis order, then z outermost: the memory order of what is written.
@@ -176,8 +192,7 @@ def labels_on_volume(scores_CHWD: Tensor, lattice: Lattice, *, kept: list[int], 
     x_low, x_high, x_share = _shares(lattice, 0, spans[0])
     y_low, y_high, y_share = _shares(lattice, 1, spans[1])
     z_low, z_high, z_share = _shares(lattice, 2, spans[2])
-    keep = torch.zeros(len(scores_CHWD), dtype=torch.uint8)
-    keep[kept] = torch.tensor(kept, dtype=torch.uint8)
+    keep = torch.from_numpy(kept)
     for i in range(len(z_low)):
         job.step("Writing labels", i, len(z_low))
         plane = torch.lerp(scores_CXYZ[..., z_low[i]], scores_CXYZ[..., z_high[i]], z_share[i])

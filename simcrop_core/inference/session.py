@@ -317,9 +317,9 @@ class Session:
             OutOfMemory: one window does not fit even in the CPU's memory.
             Cancelled: through `job`.
         """
-        names = self.engine.labels_of(task)
+        structures = self.engine.structures_of(task)
         labels = segment_volume(
-            self.engine.segmentation_model, self.volume, names, job=job or Job(), warn=self.warnings.append
+            self.engine.segmentation_model, self.volume, structures, job=job or Job(), warn=self.warnings.append
         )
         return dataclasses.replace(labels, task=task)
 

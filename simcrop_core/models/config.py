@@ -110,6 +110,7 @@ class SegmentationConfig:
         feature_size: channels of the decoder at full resolution.
         skips: indices of the encoder blocks whose output goes to encoder2, encoder3 and encoder4. Two, without
             encoder4 and decoder5, where a patch has so few voxels that two doublings of the patch grid suffice.
+        lung_edges: whether the edge of lungs is drawn by the scan's own density (`inference.lung_edges`).
     """
 
     vision: VisionConfig
@@ -117,6 +118,7 @@ class SegmentationConfig:
     labels: tuple[str, ...]
     feature_size: int = 16
     skips: tuple[int, ...] = (3, 6, 9)
+    lung_edges: bool = False
 
     def __post_init__(self) -> None:
         if self.vision.image != self.frame.shape or self.vision.patch != self.frame.patch:
@@ -145,6 +147,7 @@ class SegmentationConfig:
             labels=tuple(stored["labels"]),
             feature_size=stored["feature_size"],
             skips=tuple(stored["skips"]),
+            lung_edges=stored.get("lung_edges", False),
         )
 
 

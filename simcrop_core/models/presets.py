@@ -12,6 +12,7 @@ from simcrop_core.models.config import (
     TextConfig,
     VisionConfig,
 )
+from simcrop_core.models.structures import CHEST_LABELS
 
 _MINILM = TextConfig(encoder="minilm", dim=384, pooling="mean", max_tokens=64)
 
@@ -54,7 +55,6 @@ BTCV_LABELS = (
     "right adrenal gland",
     "left adrenal gland",
 )
-CHEST_LABELS = ("background", "left lung", "right lung", "trachea", "heart", "aorta", "liver", "spleen", "spine")
 
 
 def segmentation_window(shape: tuple[int, int, int], patch: tuple[int, int, int] = (16, 16, 8)) -> FrameConfig:
@@ -70,7 +70,8 @@ SEGMENTATION_PRESETS: dict[str, SegmentationConfig] = {
         labels=BTCV_LABELS,
     ),
     # The embedded default: the encoder, the patches and the whole frame of the grounding preset of that name, in voxels
-    # of twice the edge. One window sees both lungs, and labels are interpolated to the scan's own grid afterwards.
+    # of twice the edge. One window sees both lungs; labels are interpolated to the scan's own grid afterwards, and
+    # the edge of the lungs is drawn there by density.
     "small": SegmentationConfig(
         vision=VisionConfig(image=(112, 112, 56), patch=(8, 8, 4), dim=192, depth=6, heads=3, cls_token=False),
         frame=FrameConfig(
@@ -79,6 +80,7 @@ SEGMENTATION_PRESETS: dict[str, SegmentationConfig] = {
         labels=CHEST_LABELS,
         feature_size=16,
         skips=(1, 3),
+        lung_edges=True,
     ),
     # For tests: the whole pipeline in milliseconds.
     "tiny": SegmentationConfig(

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from simcrop_core.errors import IncompatibleWeights, UnknownWeights
 from simcrop_core.imaging.heatmap import ColourScale
 from simcrop_core.models.config import EncoderConfig, M3dConfig, ModelConfig, SegmentationConfig
+from simcrop_core.models.structures import Structures, each_alone
 
 FORMAT = "simcrop-weights/1"
 METADATA_KEY = "simcrop"
@@ -79,7 +80,7 @@ class WeightsMetadata:
         name: of the set of weights.
         config: the model, its frame included; its type is the kind of the file.
         provenance: where the numbers come from.
-        tasks: task to the label ids it gives (segmentation).
+        tasks: task to the structures it gives, each with the labels that make it (segmentation).
         thresholds: of the evidence; None where the weights have none.
         finding_thresholds: CT-RATE label to those of its own score; empty where the weights have none.
         colour_scale: of the heatmaps; None where the weights have none.
@@ -89,7 +90,7 @@ class WeightsMetadata:
     name: str
     config: Config
     provenance: Provenance
-    tasks: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    tasks: dict[str, dict[str, tuple[int, ...]]] = field(default_factory=dict)
     thresholds: Thresholds | None = None
     finding_thresholds: dict[str, Thresholds] = field(default_factory=dict)
     colour_scale: ColourScale | None = None
@@ -108,8 +109,15 @@ class WeightsMetadata:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, as the file stores them; the labels are there for other readers' sake."""
-        fields = {**dataclasses.asdict(self), "config": self.config.to_dict()}
+        tasks = {task: self._stored(structures) for task, structures in self.tasks.items()}
+        fields = {**dataclasses.asdict(self), "config": self.config.to_dict(), "tasks": tasks}
         return {"format": FORMAT, "kind": self.kind, **fields, "labels": {str(k): v for k, v in self.labels.items()}}
+
+    def _stored(self, structures: Structures) -> list[int] | Structures:
+        """A task as earlier versions read it, a list of labels, where each of its structures is a label of its own."""
+        values = [values[0] for values in structures.values()]
+        alone = all(structures.get(self.labels.get(value, "")) == (value,) for value in values)
+        return values if alone else structures
 
     def to_json(self) -> str:
         """The JSON document that the file stores."""
@@ -125,11 +133,12 @@ class WeightsMetadata:
         try:
             stored = json.loads(text)
             _check_format(stored)
+            config = _CONFIGS[stored["kind"]].from_dict(stored["config"])
             return cls(
                 name=str(stored["name"]),
-                config=_CONFIGS[stored["kind"]].from_dict(stored["config"]),
+                config=config,
                 provenance=_provenance(stored["provenance"]),
-                tasks={str(task): tuple(map(int, ids)) for task, ids in stored.get("tasks", {}).items()},
+                tasks={str(task): _structures(kept, config) for task, kept in stored.get("tasks", {}).items()},
                 thresholds=_thresholds(stored["thresholds"]) if stored.get("thresholds") else None,
                 finding_thresholds={k: _thresholds(v) for k, v in stored.get("finding_thresholds", {}).items()},
                 colour_scale=_colour_scale(stored.get("colour_scale")),
@@ -190,6 +199,20 @@ def _check_format(stored: dict[str, Any]) -> None:
             f"The weights file has the format {stored['format']}; this version reads {FORMAT}.",
             hint="Use the SimCroP version that wrote the file, or a newer one.",
         )
+
+
+def _structures(stored: Any, config: Config) -> dict[str, tuple[int, ...]]:
+    """A task: the labels of each structure, or a list of labels that are structures of their own."""
+    if not isinstance(config, SegmentationConfig):
+        raise ValueError("a task of a network that does not segment")
+    alone = not isinstance(stored, dict)
+    groups = [[value] for value in stored] if alone else list(stored.values())
+    every = [int(value) for values in groups for value in values]
+    if len(every) != len(set(every)) or not set(every) <= set(range(1, len(config.labels))) or not all(groups):
+        raise ValueError(f"a task of the labels {groups}")
+    if alone:
+        return each_alone(config.labels, every)
+    return {str(name): tuple(map(int, values)) for name, values in stored.items()}
 
 
 def _provenance(stored: dict[str, Any]) -> Provenance:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-LABELS = ("background", "left lung", "right lung", "trachea", "heart", "aorta", "liver", "spleen", "spine")
+# Those that are drawn with a label, and that sentences name; then what is told apart besides.
+ORGANS = ("background", "left lung", "right lung", "trachea", "heart", "aorta", "liver", "spleen", "spine")
+LABELS = (*ORGANS, "pulmonary artery", "oesophagus", "other tissue")
 LOBES = ("none", "left upper lobe", "left lower lobe", "right upper lobe", "right middle lobe", "right lower lobe")
 
 # What each kind of finding counts as among CT-RATE's labels; a pneumothorax has none of its own, a mass is no nodule.
@@ -91,7 +94,7 @@ class Phantom:
     Attributes:
         image: (x, y, z) int16 HU, axes RAS.
         spacing_mm: along x, y, z.
-        labels: uint8 organ labels, indices of `LABELS`.
+        labels: uint8, indices of `LABELS`; all that is of the body has one.
         lobes: uint8 lobe labels, indices of `LOBES`.
         statements: what can be said of it, true and untrue.
         report: the true ones as a report.
@@ -118,3 +121,23 @@ class Phantom:
         affine = np.diag([*self.spacing_mm, 1.0])
         affine[:3, 3] = -(np.array(self.image.shape) - 1) / 2 * self.spacing_mm
         return affine
+
+
+def with_the_rest(
+    labels: NDArray[np.uint8], body: NDArray[np.bool_], parts: Mapping[str, NDArray[np.bool_]]
+) -> NDArray[np.uint8]:
+    """Organ labels with a label for all else of the body.
+
+    Args:
+        labels: indices of `ORGANS`.
+        body: everything within the skin.
+        parts: by names of `LABELS` that are no organs of `ORGANS`; of two that share a voxel the later has it.
+
+    Returns:
+        Indices of `LABELS`; where an organ was, it still is.
+    """
+    free = (labels == 0) & body
+    whole = np.where(free, np.uint8(LABELS.index("other tissue")), labels)
+    for name, mask in parts.items():
+        whole[free & mask] = LABELS.index(name)
+    return whole

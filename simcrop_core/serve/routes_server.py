@@ -17,6 +17,7 @@ from simcrop_core import __version__
 from simcrop_core.errors import BadRequest
 from simcrop_core.models.describe import describe_weights
 from simcrop_core.models.registry import list_weights
+from simcrop_core.models.structures import numbered
 from simcrop_core.serve import bodies
 from simcrop_core.serve.ask import FRAMES, Frames, Owner, TheService, streamed
 from simcrop_core.serve.frames import codings_here
@@ -61,7 +62,7 @@ def _capabilities(service: Service) -> dict[str, Any]:
             "grounding": dataclasses.asdict(engine.grounding_info()),
             "segmentation": dataclasses.asdict(engine.segmentation_info()) if can_segment else None,
         },
-        "tasks": {task: {str(v): name for v, name in engine.labels_of(task).items()} for task in engine.tasks},
+        "tasks": {task: {str(v): name for v, name in numbered(its).items()} for task, its in engine.tasks.items()},
         "colour_scale": dataclasses.asdict(engine.colour_scale),
         "thresholds": None if engine.thresholds is None else dataclasses.asdict(engine.thresholds),
         "codings": list(codings_here()),

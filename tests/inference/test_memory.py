@@ -15,6 +15,7 @@ from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.device import prepared
 from simcrop_core.inference.segmentation import segment_volume
 from simcrop_core.models.presets import SEGMENTATION_PRESETS
+from simcrop_core.models.structures import each_alone
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.progress import Job
 
@@ -35,9 +36,9 @@ def segment(shape):
     torch.manual_seed(0)
     config = SEGMENTATION_PRESETS["small"]
     model = prepared(UNETR(config).eval().requires_grad_(False), torch.device("cpu"))
-    names = {value: name for value, name in enumerate(config.labels) if value}
+    everything = each_alone(config.labels, range(1, len(config.labels)))
     warnings = []
-    labels = segment_volume(model, two_lungs(shape), names, job=Job(), warn=warnings.append)
+    labels = segment_volume(model, two_lungs(shape), everything, job=Job(), warn=warnings.append)
     assert labels.voxels.shape == shape
     assert labels.voxels.any()
     assert not warnings, warnings

@@ -36,7 +36,7 @@ def test_labels_land_on_the_anatomy_they_were_given_for(axis, rotation, spacing)
     lattice = lattice_of(volume, (1.5, 1.5, 3.0), "RAS")
     planes = [(np.zeros(3), 0.0), (np.array([-1.0, 0.1, 0]), 1.3), (np.array([1.0, 0, -0.2]), 0.7)]
     scores = torch.from_numpy(scores_from(planes, lattice.affine, lattice.shape))
-    labels = labels_on_volume(scores, lattice, kept=[1, 2], job=Job())
+    labels = labels_on_volume(scores, lattice, kept=np.array([0, 1, 2], np.uint8), job=Job())
     at_voxels = scores_from(planes, affine, shape)
     expected = at_voxels.argmax(axis=0)
     margin = np.diff(np.sort(at_voxels, axis=0)[-2:], axis=0)[0]
@@ -55,7 +55,7 @@ def test_other_labels_become_background():
     lattice = lattice_of(volume, (1.0, 1.0, 1.0), "RAS")
     scores = torch.zeros(3, 8, 8, 8)
     scores[1, :4], scores[2, 4:] = 1, 1
-    labels = labels_on_volume(scores, lattice, kept=[2], job=Job())
+    labels = labels_on_volume(scores, lattice, kept=np.array([0, 0, 2], np.uint8), job=Job())
     assert set(np.unique(labels[:4])) == {0}
     assert set(np.unique(labels[4:])) == {2}
 
@@ -92,7 +92,7 @@ def test_out_of_memory_goes_on_with_less(engine, monkeypatch):
     from simcrop_core.inference import segmentation
 
     monkeypatch.setitem(segmentation._WINDOWS_AT_ONCE, "cpu", 4)
-    model, names = engine.segmentation_model, engine.labels_of("lungs")
+    model, lungs = engine.segmentation_model, engine.structures_of("lungs")
     forward, warnings = model.forward, []
 
     def hungry(images):
@@ -102,7 +102,7 @@ def test_out_of_memory_goes_on_with_less(engine, monkeypatch):
 
     monkeypatch.setattr(model, "forward", hungry)
     volume = volume_of(chest_hu, affine_of(spacing=(14, 14, 14), shape=(22, 16, 10)), (22, 16, 10))
-    segment_volume(model, volume, names, job=Job(), warn=warnings.append)
+    segment_volume(model, volume, lungs, job=Job(), warn=warnings.append)
     assert [w for w in warnings if "1 windows" in w]
 
 
@@ -112,7 +112,7 @@ def test_no_scores_at_full_resolution():
     lattice = lattice_of(volume, (1.5, 1.5, 3.0), "RAS")
     scores = torch.randn(4, *lattice.shape)
     full_resolution_mb = 4 * 4 * np.prod(volume.shape) / 2**20
-    grown = growth_mb(lambda: labels_on_volume(scores, lattice, kept=[1, 2, 3], job=Job()))
+    grown = growth_mb(lambda: labels_on_volume(scores, lattice, kept=np.arange(4, dtype=np.uint8), job=Job()))
     assert grown < full_resolution_mb / 2
 
 

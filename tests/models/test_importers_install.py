@@ -69,7 +69,7 @@ def test_a_set_grows_part_by_part(encoder_file, organs_file):
     folder = import_weights(organs_file, name="official").folder
     load_grounding_model(folder)
     _, metadata = load_segmentation_model(folder)
-    assert metadata.tasks == {"lungs": (1, 2, 3)}
+    assert metadata.tasks == {"lungs": {"left lung": (1,), "right lung": (2,), "trachea": (3,)}}
     assert read_manifest(weights_home() / "official") == checksums_of(weights_home() / "official")
     assert [weights.name for weights in list_weights() if weights.name != "starter"] == ["official"]
 

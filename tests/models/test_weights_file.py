@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from simcrop_core.errors import CannotWrite, IncompatibleWeights, UnknownWeights
 from simcrop_core.imaging.heatmap import ColourScale
 from simcrop_core.models.checksum import sentences_sha256, sha256_of
+from simcrop_core.models.config import SegmentationConfig
 from simcrop_core.models.presets import PRESETS, SEGMENTATION_PRESETS
 from simcrop_core.models.weights import (
     Provenance,
@@ -29,6 +30,12 @@ from simcrop_core.models.weights import (
 
 PROVENANCE = Provenance(licence="Apache-2.0", trained_on="phantoms", synthetic=True)
 METADATA = WeightsMetadata("tiny", PRESETS["tiny"], PROVENANCE)
+ORGANS = WeightsMetadata(
+    "s",
+    SEGMENTATION_PRESETS["small"],
+    PROVENANCE,
+    tasks={"organs": {"heart": (7,), "trachea": (6,)}, "lungs": {"left lung": (1, 2), "trachea": (6,)}},
+)
 TENSORS = {"a.weight": torch.randn(5, 7), "b": torch.arange(3)}
 
 
@@ -47,6 +54,11 @@ def test_tensors_and_metadata_come_back(weights_file):
     assert metadata.kind == "grounding"
 
 
+structures = st.lists(st.integers(1, 14), unique=True, min_size=1).map(
+    lambda values: {f"of {values[0]}": tuple(values[:3])} | {f"part {value}": (value,) for value in values[3:]}
+)
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     words=st.text(max_size=20),
@@ -55,22 +67,43 @@ def test_tensors_and_metadata_come_back(weights_file):
     thresholds=st.none() | st.builds(Thresholds, st.floats(-1, 1), st.floats(-1, 1)),
     scale=st.none() | st.builds(ColourScale, st.floats(-1, 0), st.floats(0.25, 1)),
     kind=st.sampled_from([PRESETS["base"], PRESETS["small"], SEGMENTATION_PRESETS["small"]]),
+    tasks=st.dictionaries(st.text(max_size=5), structures),
 )
-def test_metadata_survive_json(words, seed, metrics, thresholds, scale, kind):
+def test_metadata_survive_json(words, seed, metrics, thresholds, scale, kind, tasks):
     provenance = Provenance(words, words, synthetic=False, seed=seed, metrics=metrics, notes=(words, "x"))
     metadata = WeightsMetadata(
-        words, kind, provenance, tasks={"lungs": (1, 2, 3)}, thresholds=thresholds, colour_scale=scale
+        words,
+        kind,
+        provenance,
+        tasks=tasks if isinstance(kind, SegmentationConfig) else {},
+        thresholds=thresholds,
+        colour_scale=scale,
     )
     assert WeightsMetadata.from_json(metadata.to_json()) == metadata
 
 
 def test_segmentation_metadata_name_the_labels_without_the_background(tmp_path):
-    metadata = WeightsMetadata("s", SEGMENTATION_PRESETS["small"], PROVENANCE, tasks={"lungs": (1, 2, 3)})
-    save_weights(tmp_path / "s.safetensors", TENSORS, metadata)
+    save_weights(tmp_path / "s.safetensors", TENSORS, ORGANS)
     stored = read_metadata(tmp_path / "s.safetensors")
     assert stored.kind == "segmentation"
-    assert [stored.labels[value] for value in stored.tasks["lungs"]] == ["left lung", "right lung", "trachea"]
-    assert json.loads(metadata.to_json())["labels"]["1"] == "left lung"
+    assert stored.tasks == ORGANS.tasks
+    assert json.loads(ORGANS.to_json())["labels"]["1"] == "left upper lobe"
+
+
+def test_tasks_of_single_labels_are_stored_as_every_version_reads_them():
+    """A list of labels, as before structures could have parts; such a list still reads."""
+    document = json.loads(ORGANS.to_json())
+    assert document["tasks"] == {"organs": [7, 6], "lungs": {"left lung": [1, 2], "trachea": [6]}}
+    assert WeightsMetadata.from_json(json.dumps(document)).tasks["organs"] == {"heart": (7,), "trachea": (6,)}
+
+
+@pytest.mark.parametrize(
+    "task", [[15], [0], {"both": [1, 2], "left": [2]}, {"nothing": []}, {"heart": ["seven"]}, [6, 6]], ids=str
+)
+def test_a_task_that_no_label_map_could_hold_is_refused_by_name(task):
+    document = {**json.loads(ORGANS.to_json()), "tasks": {"x": task}}
+    with pytest.raises(IncompatibleWeights):
+        WeightsMetadata.from_json(json.dumps(document))
 
 
 def test_half_precision_halves_the_file_and_keeps_what_float16_cannot_hold(tmp_path):

@@ -30,7 +30,7 @@ from simcrop_core.models.weights import (
 PROVENANCE = Provenance(licence="Apache-2.0", trained_on="phantoms", synthetic=True)
 BANK = sentences_sha256(["No effusion.", "Nodule."])
 GROUNDING = WeightsMetadata("tiny", PRESETS["tiny"], PROVENANCE, reference_sha256=BANK)
-ORGANS = WeightsMetadata("tiny", SEGMENTATION_PRESETS["tiny"], PROVENANCE, tasks={"lungs": (1, 2, 3)})
+ORGANS = WeightsMetadata("tiny", SEGMENTATION_PRESETS["tiny"], PROVENANCE, tasks={"lungs": {"trachea": (6,)}})
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def write_grounding(folder, name="mine"):
 
 def write_segmentation(folder, name="mine"):
     config = SEGMENTATION_PRESETS["tiny"]
-    metadata = WeightsMetadata(name, config, PROVENANCE, tasks={"lungs": (1, 2, 3)})
+    metadata = WeightsMetadata(name, config, PROVENANCE, tasks={"lungs": {"trachea": (6,)}})
     save_weights(folder / "segmentation.safetensors", UNETR(config).state_dict(), metadata)
 
 

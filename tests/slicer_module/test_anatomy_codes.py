@@ -11,7 +11,8 @@ import pytest
 import slicer
 from SimCroPSlicerLib import anatomy
 
-from simcrop_core.models.presets import BTCV_LABELS, CHEST_LABELS
+from simcrop_core.models.presets import BTCV_LABELS
+from simcrop_core.models.structures import CHEST_LABELS, CHEST_TASKS
 
 LISTS = "SegmentationCategoryTypeModifier-"
 
@@ -34,6 +35,8 @@ def folder_of_lists():
         ("right middle lobe", "72481006", "Middle lobe of right lung", None),
         ("right kidney", "64033007", "Kidney", "Right"),
         ("spine", "421060004", "Spine", None),
+        ("pulmonary artery", "81040000", "Pulmonary artery", None),
+        ("body", "38266002", "Entire body", None),
     ],
 )
 def test_slicer_reads_the_code_and_the_side(label, code, meaning, side):
@@ -45,8 +48,9 @@ def test_slicer_reads_the_code_and_the_side(label, code, meaning, side):
 
 
 def test_every_label_of_the_presets_has_a_code_or_is_known_to_have_none():
-    without = {label for label in (*CHEST_LABELS, *BTCV_LABELS) if anatomy.terminology(label) is None}
-    assert without == {"background", "portal and splenic veins"}, "two veins in one label have no code together"
+    tasks = {name for task in CHEST_TASKS.values() for name in task}
+    without = {label for label in (*CHEST_LABELS, *tasks, *BTCV_LABELS) if anatomy.terminology(label) is None}
+    assert without == {"background", "other tissue", "portal and splenic veins"}, "two veins have no code together"
 
 
 def test_a_side_that_makes_no_sense_gives_no_code():

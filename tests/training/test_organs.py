@@ -18,11 +18,11 @@ from simcrop_training.data.decompose import (
     organ_text,
 )
 from simcrop_training.data.organs import Organs, coarse_labels, located
-from simcrop_training.data.sample import load_sample, sample_paths
+from simcrop_training.data.sample import SAMPLE_LABELS, load_sample, sample_paths
 from simcrop_training.data.source import SampleSource
 from simcrop_training.engine.errors import UnusableOrganTexts
 
-from simcrop_core.models.presets import CHEST_LABELS
+from simcrop_core.models.structures import CHEST_LABELS, OTHER_TISSUE
 
 GRID = (4, 4, 4)
 NAMES = ("background", "lung_lower_lobe_left", "lung_upper_lobe_right", "heart", "aorta")
@@ -90,8 +90,8 @@ def test_many_organs_fit_into_one_map():
     labels = frame(*((label, 8 * (label % 4), 8 * (label // 4), 1) for label in range(1, len(CHEST_LABELS))))
     there = located(Organs.whole(labels, CHEST_LABELS), everything, GRID, allow_border=True)
     names = {anatomy.name for anatomy, present in zip(everything, there.present_O, strict=True) if present}
-    assert names == {"lung", "trachea", "heart", "aorta", "liver", "spleen", "spine"}
-    assert there.tokens_ON.sum() == len(CHEST_LABELS) - 1
+    assert names == {"lung", "trachea", "heart", "aorta", "pulmonary_vessels", "liver", "spleen", "esophagus", "spine"}
+    assert there.tokens_ON.sum() == len(CHEST_LABELS) - 2, "other tissue is of no organ"
 
 
 def test_coarse_labels_are_those_in_the_middle():
@@ -105,14 +105,14 @@ def test_a_phantoms_organs_follow_the_change_of_its_frame(phantom_folder):
     pair = source.pair(0)
     organs = pair.organs
     assert organs.labels.shape == pair.image.shape
-    assert organs.names == CHEST_LABELS
+    assert organs.names == SAMPLE_LABELS
     outside = np.ones(pair.image.shape, bool)
     outside[tuple(map(slice, organs.first, organs.end))] = False
     assert outside.any()
     assert not organs.labels[outside].any()
     assert pair.image[outside].mean() < -950
-    lung = pair.image[np.isin(organs.labels, (1, 2))]
-    assert -950 < np.median(lung) < -600 < 0 < np.median(pair.image[organs.labels == 4])
+    lung = pair.image[np.isin(organs.labels, (1, 2, 3, 4, 5))]
+    assert -950 < np.median(lung) < -600 < 0 < np.median(pair.image[organs.labels == SAMPLE_LABELS.index("heart")])
 
 
 def test_marking_labels_changes_no_frame(phantom_folder):
@@ -142,7 +142,7 @@ def test_every_pattern_of_classes_is_some_class_and_no_class_is_two_organs():
     for anatomy in anatomies().values():
         assert all(any(fnmatchcase(name, pattern) for name in known) for pattern in anatomy.classes), anatomy.name
     assert all(sum(a.covers(name) for a in anatomies().values()) <= 1 for name in known)
-    assert all(any(a.covers(name) for a in anatomies().values()) for name in CHEST_LABELS[1:])
+    assert all(any(a.covers(name) for a in anatomies().values()) for name in SAMPLE_LABELS[1:] if name != OTHER_TISSUE)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from simcrop_training.data.real import real_sample
 from simcrop_training.data.real_scans import abdomen, cip
-from simcrop_training.data.sample import CELLS
+from simcrop_training.data.sample import CELLS, SAMPLE_LABELS
 
 
 @pytest.fixture(scope="module")
@@ -16,9 +16,22 @@ def chest(real_ct):
 
 def test_lungs_lie_on_their_sides_and_are_air(chest):
     sample = real_sample(chest, 3)
-    left, right = (np.argwhere(sample.labels == i).mean(0)[0] for i in (1, 2))
-    assert left < right
-    assert np.median(sample.image[sample.labels == 1]) < -600
+    left, right = (sample.labels == SAMPLE_LABELS.index(f"{side} lung") for side in ("left", "right"))
+    assert np.argwhere(left).mean(0)[0] < np.argwhere(right).mean(0)[0]
+    assert np.median(sample.image[left]) < -600
+
+
+def test_what_is_not_labelled_in_the_body_is_other_tissue_and_the_table_is_none(chest):
+    """The lobes of this scan are not known: its lungs are sides."""
+    sample = real_sample(chest, 3)
+    names = [SAMPLE_LABELS[value] for value in sample.known]
+    assert names == ["left lung", "right lung", "trachea", "other tissue"]
+    assert {SAMPLE_LABELS[value] for value in np.unique(sample.labels)} == {"background", *names}
+    tissue = sample.labels == SAMPLE_LABELS.index("other tissue")
+    assert -150 < np.median(sample.image[tissue]) < 100
+    assert 0.15 < tissue.mean() < 0.7
+    middle = tissue[:, :, 56] | (sample.labels[:, :, 56] > 0)
+    assert middle[90:134, 80:140].mean() > 0.95, "the trunk has no holes"
 
 
 def test_findings_drawn_into_it_lie_on_the_side_they_name(chest):
@@ -33,4 +46,7 @@ def test_an_abdomen_teaches_organs_and_claims_nothing_of_the_lungs(real_ct):
     sample = real_sample(abdomen(real_ct("TotalSegmentator_abdomen")), 2)
     topics = {t.topic: t for t in sample.truths}
     assert {"liver", "spine"} <= topics.keys()
+    there = {SAMPLE_LABELS[value] for value in np.unique(sample.labels)}
+    assert {"left lower lobe", "right lower lobe", "liver", "spleen", "aorta", "spine", "other tissue"} <= there
+    assert not there & {"left lung", "right lung"}
     assert all(t.polarity == "anatomy" for t in sample.truths)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 from simcrop_training.data.augment import Augmentation, augmented
-from simcrop_training.data.sample import CELLS, load_sample, sample_paths
+from simcrop_training.data.sample import CELLS, SAMPLE_LABELS, Sample, Truth, load_sample, sample_paths, save_sample
 
-from simcrop_core.models.presets import CHEST_LABELS
+from simcrop_core.models.structures import CHEST_LABELS
 from simcrop_core.phantom.draw import draw_phantom
+from simcrop_core.phantom.truth import LABELS, LOBES, ORGANS
 
 HEART = CHEST_LABELS.index("heart")
 
@@ -18,6 +21,29 @@ def test_a_stored_sample_is_the_phantom(phantom_folder):
     assert [t.text for t in sample.truths] == [s.text for s in phantom.statements]
     for truth, statement in zip(sample.truths, phantom.statements, strict=True):
         assert truth.counts.sum() == statement.voxels.size
+    for lobe, name in enumerate(LOBES[1:], start=1):
+        assert np.array_equal(sample.labels == SAMPLE_LABELS.index(name), phantom.lobes == lobe)
+    for name in LABELS[3:]:
+        drawn = sample.labels == SAMPLE_LABELS.index(name)
+        assert np.array_equal(drawn, phantom.labels == LABELS.index(name))
+        assert drawn.any()
+    assert sample.known == tuple(range(1, len(CHEST_LABELS)))
+
+
+def test_a_sample_of_an_earlier_version_keeps_what_it_knew(tmp_path):
+    """Its labels had other numbers: lungs are sides, and nobody asked for its other tissue."""
+    labels = np.zeros((8, 8, 4), np.uint8)
+    labels[1], labels[2], labels[3] = ORGANS.index("left lung"), ORGANS.index("heart"), ORGANS.index("spine")
+    truth = Truth("The heart.", "anatomy", "heart", "", "", np.zeros(1, np.int32), np.ones(1, np.uint8))
+    save_sample(tmp_path / "now.npz", Sample(labels.astype(np.int16), labels, (1, 2, 3, 4, 5, 6, 7, 8), (truth,)))
+    with np.load(tmp_path / "now.npz") as stored:
+        meta = json.loads(stored["meta"].tobytes())
+        del meta["labels"]
+        arrays = {**stored, "meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)}
+    np.savez(tmp_path / "then.npz", **arrays)
+    then = load_sample(tmp_path / "then.npz")
+    assert [SAMPLE_LABELS[value] for value in then.labels[:4, 0, 0]] == ["background", "left lung", "heart", "spine"]
+    assert [SAMPLE_LABELS[value] for value in then.known] == list(ORGANS[1:])
 
 
 def test_augmentation_moves_the_truth_with_the_image(phantom_folder):

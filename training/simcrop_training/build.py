@@ -43,7 +43,7 @@ def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path |
 
     Raises:
         NothingToLearnFrom: a folder without samples, or a store without studies.
-        UnreadData: data that the method does not read.
+        UnreadData: data that the method does not read, or an encoder for a network that has none.
         UnknownWeights: `encoder` is no weights file.
         IncompatibleWeights: its image encoder is another one than the recipe's.
     """
@@ -64,6 +64,8 @@ def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path |
             hint="Make them with simcrop-train phantoms, or give a store (--store) that simcrop-prepare made.",
         )
     if recipe.objective == "segmentation":
+        if encoder and recipe.method.network == "unet":
+            raise UnreadData("A UNet does not begin with an image encoder.", hint="Leave out --encoder.")
         return Segmentation(
             SEGMENTATION_PRESETS[recipe.preset], recipe.method, synthetic=synthetic, real=real,
             held_out=held_out, seed=recipe.seed, augmentation=recipe.augmentation,

@@ -26,7 +26,7 @@ from simcrop_training.build import in_steps, objective_of
 from simcrop_training.calibrate import calibrate
 from simcrop_training.data.phantoms import write_phantoms
 from simcrop_training.data.real import write_real_samples
-from simcrop_training.data.real_scans import abdomen, cip, lung_dx
+from simcrop_training.data.real_scans import REAL_SCANS, RealName
 from simcrop_training.data.sample import sample_paths
 from simcrop_training.engine.loop import Loop
 from simcrop_training.engine.ranks import Ranks, joined_ranks
@@ -74,14 +74,12 @@ class Real:
     """The folder that holds CIP_ct-64, Lung_Dx-A0002 and TotalSegmentator_abdomen."""
     count: Annotated[int, tyro.conf.arg(aliases=("-n",))] = 40
     """How many of each scan."""
+    leave_out: tuple[RealName, ...] = ()
+    """Scans to make none of, so that weights can be measured on them."""
 
     def run(self) -> int:
         """Make them."""
-        scans = [
-            cip(self.scans / "CIP_ct-64"),
-            lung_dx(self.scans / "Lung_Dx-A0002"),
-            abdomen(self.scans / "TotalSegmentator_abdomen"),
-        ]
+        scans = [read(self.scans / name) for name, read in REAL_SCANS.items() if name not in self.leave_out]
         write_real_samples(self.folder, scans, self.count)
         return 0
 

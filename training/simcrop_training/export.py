@@ -10,20 +10,21 @@ from pathlib import Path
 from torch import Tensor
 
 from simcrop_core.models.config import EncoderConfig, SegmentationConfig
+from simcrop_core.models.structures import CHEST_TASKS, made_of
 from simcrop_core.models.weights_file import save_weights
-from simcrop_core.models.weights_metadata import Config, WeightsMetadata
+from simcrop_core.models.weights_metadata import Config, Provenance, WeightsMetadata
 from simcrop_training.build import AnyObjective
 from simcrop_training.engine.loop import Outcome
 from simcrop_training.objectives.grounding import Grounding
 from simcrop_training.objectives.pairs import PairObjective
+from simcrop_training.objectives.plain_unet import UNET_FILE, PlainUnet, save_unet
 from simcrop_training.objectives.segmentation import Segmentation
 from simcrop_training.objectives.simcrop import SimCroPPretraining
 from simcrop_training.provenance import Start, provenance_of
 from simcrop_training.recipe import Data, Recipe, identity_of
 
-# A label that overlaps the truth less than this on held-out samples is not offered.
+# A structure that overlaps the truth less than this on held-out samples is not offered.
 _LEAST_DICE = 0.3
-_LUNGS = ("left lung", "right lung", "trachea")
 
 
 def export_run(
@@ -32,7 +33,8 @@ def export_run(
     """Write the weights, named after what they do (fp16), and `provenance.json` into the output folder.
 
     A method that can tell where a sentence is leaves `grounding.safetensors`, one that has learned anything else
-    `encoder.safetensors`; some leave both.
+    `encoder.safetensors`; some leave both. A UNet is left as `unet.safetensors`, which nothing but `simcrop-eval real`
+    reads.
 
     Args:
         objective: what was learned.
@@ -50,6 +52,20 @@ def export_run(
     else:
         learned, remark = True, ""
     provenance = provenance_of(recipe, data, outcome, learned=learned, remark=remark, start=start)
+    if isinstance(objective.module, PlainUnet):
+        paths = [output / UNET_FILE]
+        save_unet(paths[0], objective.module)
+    else:
+        paths = _write_weights(objective, recipe, outcome, provenance, output)
+    (output / "provenance.json").write_text(
+        json.dumps(dataclasses.asdict(provenance), indent=2) + "\n", encoding="utf-8"
+    )
+    return paths
+
+
+def _write_weights(
+    objective: AnyObjective, recipe: Recipe, outcome: Outcome, provenance: Provenance, output: Path
+) -> list[Path]:
     paths = []
     for config, tensors in _networks(objective, recipe):
         tasks = _tasks(config.labels, outcome.metrics) if isinstance(config, SegmentationConfig) else {}
@@ -58,9 +74,6 @@ def export_run(
         kept = {key: tensor for key, tensor in tensors.items() if not key.endswith("pos_embed")}
         paths.append(output / f"{metadata.kind}.safetensors")
         save_weights(paths[-1], kept, metadata, half_precision=True)
-    (output / "provenance.json").write_text(
-        json.dumps(dataclasses.asdict(provenance), indent=2) + "\n", encoding="utf-8"
-    )
     return paths
 
 
@@ -76,8 +89,10 @@ def _networks(objective: AnyObjective, recipe: Recipe) -> Iterator[tuple[Config,
         yield EncoderConfig(recipe.objective, vision, frame, identity_of(recipe)), objective.flat_state_dict()
 
 
-def _tasks(labels: Sequence[str], metrics: Mapping[str, float]) -> dict[str, tuple[int, ...]]:
-    """The labels each task gives: only those that the held-out samples show to be learned."""
-    learned = [v for v, name in enumerate(labels) if v and metrics.get(f"dice/{name}", 0.0) >= _LEAST_DICE]
-    tasks = {"lungs": [v for v in learned if labels[v] in _LUNGS], "chest": learned}
-    return {task: tuple(values) for task, values in tasks.items() if values}
+def _tasks(labels: Sequence[str], metrics: Mapping[str, float]) -> dict[str, dict[str, tuple[int, ...]]]:
+    """The structures each task gives: only those that the held-out samples show to be learned."""
+    tasks = {
+        task: {name: made_of(name, labels) for name in names if metrics.get(f"dice/{name}", 0.0) >= _LEAST_DICE}
+        for task, names in CHEST_TASKS.items()
+    }
+    return {task: structures for task, structures in tasks.items() if structures}

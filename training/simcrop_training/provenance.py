@@ -22,11 +22,12 @@ from simcrop_training.recipe import Data, Recipe, identity_of
 from simcrop_training.store.store import Store
 
 _LICENCE = "Apache-2.0"
-_REAL = (
-    "CIP ct-64 (Chest Imaging Platform, BSD style)",
-    "Lung-PET-CT-Dx A0002 (CC BY 4.0)",
-    "TotalSegmentator test CT (Apache-2.0)",
-)
+# By what the names of their samples begin with (`data.real`).
+_REAL = {
+    "real-cip-": "CIP ct-64 (Chest Imaging Platform, BSD style)",
+    "real-lung-": "Lung-PET-CT-Dx A0002 (CC BY 4.0)",
+    "real-totalsegmentator-": "TotalSegmentator test CT (Apache-2.0)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +119,11 @@ def _not_trained(recipe: Recipe, outcome: Outcome) -> Provenance:
 
 
 def _from_samples(recipe: Recipe, data: Data, outcome: Outcome) -> Provenance:
-    synthetic, real = len(sample_paths(data.synthetic)), len(sample_paths(data.real))
-    words = "synthetic CTs"
+    synthetic, names = len(sample_paths(data.synthetic)), [path.name for path in sample_paths(data.real)]
+    real, words = len(names), "synthetic CTs"
     if real:
-        words += f" plus {len(_REAL)} real scans with findings drawn into them: {'; '.join(_REAL)}"
+        seen = [scan for begin, scan in _REAL.items() if any(name.startswith(begin) for name in names)]
+        words += f" plus {len(seen)} real scans with findings drawn into them: {'; '.join(seen)}"
     return Provenance(
         licence=_LICENCE,
         trained_on=f"Trained on {words}, never on a hospital report.",

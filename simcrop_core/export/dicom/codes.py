@@ -34,6 +34,7 @@ _STRUCTURES = {
     "trachea": codes.SCT.Trachea,
     "heart": codes.SCT.Heart,
     "aorta": codes.SCT.Aorta,
+    "pulmonary artery": codes.SCT.PulmonaryArtery,
     "oesophagus": codes.SCT.Esophagus,
     "liver": codes.SCT.Liver,
     "gallbladder": codes.SCT.Gallbladder,
@@ -44,6 +45,7 @@ _STRUCTURES = {
     "adrenal gland": codes.SCT.AdrenalGland,
     "spine": codes.SCT.Spine,
     "inferior vena cava": codes.SCT.InferiorVenaCava,
+    "body": codes.SCT.EntireBody,
 }
 
 

@@ -12,6 +12,7 @@ from simcrop_core.models.importers.checkpoint import Checkpoint
 from simcrop_core.models.importers.encoder_keys import cubic_grid, encoder_size
 from simcrop_core.models.importers.report import ImportedModel, fit, provenance_of, report_of, shapes_of
 from simcrop_core.models.presets import BTCV_LABELS, segmentation_window
+from simcrop_core.models.structures import each_alone
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.models.weights_metadata import WeightsMetadata
 
@@ -82,9 +83,9 @@ def _labels(count: int) -> tuple[str, ...]:
     return known.get(count, ("background", *(f"label {value}" for value in range(1, count))))
 
 
-def _tasks(labels: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+def _tasks(labels: tuple[str, ...]) -> dict[str, dict[str, tuple[int, ...]]]:
     name = {LUNA16_LABELS: "lungs", BTCV_LABELS: "abdomen"}.get(labels, "all")
-    return {name: tuple(range(1, len(labels)))}
+    return {name: each_alone(labels, range(1, len(labels)))}
 
 
 def _trained_on(labels: tuple[str, ...]) -> str:

@@ -13,7 +13,7 @@ from simcrop_core.phantom.layouts.settings import Split
 from simcrop_core.phantom.layouts.tables import write_json_file
 from simcrop_core.phantom.truth import LABELS, LOBES, Person, PhantomReport, Polarity, Size, Style
 
-RECORD_SCHEMA = "simcrop.phantom-scan/1"
+RECORD_SCHEMA = "simcrop.phantom-scan/2"
 TRUTH_FOLDER = "truth"
 
 

@@ -17,7 +17,7 @@ class Anatomy:
     Attributes:
         space: where every voxel lies in the standard body.
         image: HU.
-        labels: uint8, indices of `LABELS`.
+        labels: uint8, indices of `ORGANS`.
         lobes: uint8, indices of `LOBES`.
         depth: mm below the pleura of the chest wall; negative outside it.
         above: mm above the diaphragm.

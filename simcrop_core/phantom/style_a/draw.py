@@ -18,8 +18,9 @@ from simcrop_core.phantom.style_a.say import Said, placed, say, visible_regions
 from simcrop_core.phantom.style_a.scaffold import Scaffold, draw_scaffold
 from simcrop_core.phantom.style_a.scanner import View, draw_view, scanned
 from simcrop_core.phantom.style_a.space import FRAME, PLAN, Grid, nearest_index, resampled
-from simcrop_core.phantom.truth import KIND_LABELS, Person, Phantom, PhantomReport, Size, Statement
+from simcrop_core.phantom.truth import KIND_LABELS, Person, Phantom, PhantomReport, Size, Statement, with_the_rest
 
+_BESIDE_VESSELS = ("lymphadenopathy", "hiatal hernia", "pericardial effusion", "pleural effusion")
 # Both sizes show at least this much to every side of the centre.
 _REACH_MM = (168.0, 168.0, 165.0)
 
@@ -43,7 +44,7 @@ def draw_phantom(seed: int, size: Size = "frame", *, most_findings: int = 6) -> 
     drawn = [Drawn(f, np.flatnonzero(draw_finding(a, f)).astype(np.int32)) for f in chosen]
     drawn = _cut(a, drawn, view)
     statements = placed(plan.said, a, drawn)
-    image, labels, lobes = a.image, a.labels, a.lobes
+    image, labels, lobes = a.image, _labels(a, drawn), a.lobes
     if grid != middle:
         image = resampled(image, middle, grid)
         labels, lobes = (_nearest(v, middle, grid) for v in (labels, lobes))
@@ -122,6 +123,16 @@ def _cut(a: Anatomy, drawn: Sequence[Drawn], view: View) -> list[Drawn]:
         a.regions[name] &= inside
     flat = inside.ravel()
     return [replace(d, voxels=d.voxels[flat[d.voxels]]) for d in drawn]
+
+
+def _labels(a: Anatomy, drawn: Sequence[Drawn]) -> NDArray[np.uint8]:
+    """Of everything in the body; a finding beside the vessels and the oesophagus is neither."""
+    found = np.zeros(a.grid.shape, dtype=bool)
+    for d in drawn:
+        if d.finding.kind in _BESIDE_VESSELS:
+            found.ravel()[d.voxels] = True
+    parts = {name: a.regions[name] & ~found for name in ("pulmonary artery", "oesophagus")}
+    return with_the_rest(a.labels, a.regions["body"], parts)
 
 
 def _nearest(values: NDArray[np.uint8], source: Grid, target: Grid) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from simcrop_core.phantom.style_a.finding import Drawn, Finding
 from simcrop_core.phantom.style_a.findings import ELSEWHERE, IN_LUNG
 from simcrop_core.phantom.style_a.wording import organs, sentences
 from simcrop_core.phantom.style_a.wording.nouns import FINDINGS
-from simcrop_core.phantom.truth import LABELS, LOBES, Polarity, Statement
+from simcrop_core.phantom.truth import LOBES, ORGANS, Polarity, Statement
 
 # Findings one could take for each other: one of them is never called absent where another was drawn.
 _ALIKE = (
@@ -109,7 +109,7 @@ def visible_regions(a: Anatomy) -> list[str]:
 
 def region_voxels(a: Anatomy) -> dict[str, NDArray[np.int32]]:
     """Flat voxel indices of every organ and region that has a sentence."""
-    masks = {name: a.labels == i for i, name in enumerate(LABELS) if i}
+    masks = {name: a.labels == i for i, name in enumerate(ORGANS) if i}
     masks |= {name: a.lobes == i for i, name in enumerate(LOBES) if i}
     masks |= {name: mask for name, mask in a.regions.items() if name in organs.ANATOMY}
     masks["lungs"] = a.lung()

@@ -15,7 +15,7 @@ from simcrop_core.phantom.style_b.scanner import PADDING_HU, blurred, digitised
 from simcrop_core.phantom.style_b.scene import Scene
 from simcrop_core.phantom.style_b.space import Grid, Image, stream
 from simcrop_core.phantom.style_b.wording import statements
-from simcrop_core.phantom.truth import KIND_LABELS, Phantom, Size, Statement
+from simcrop_core.phantom.truth import KIND_LABELS, Phantom, Size, Statement, with_the_rest
 
 _FRAME = Grid((224, 224, 112), (1.5, 1.5, 3.0))
 _MIDDLE = Grid((256, 256, 150), (1.4, 1.4, 2.2))  # half of the full grid of 512 × 512 × 300 voxels
@@ -43,13 +43,14 @@ def draw_with(seed: int, kinds: frozenset[str], size: Size = "frame") -> Phantom
     grid = _FRAME if size == "frame" else _MIDDLE
     scene = draw_body(grid, seed, kinds)
     first = _first_slice(scene)
-    for array in (scene.labels, scene.lobes):
+    for array in (scene.labels, scene.lobes, scene.body):
         array[:, :, :first] = 0
     found = _seen(draw_findings(scene, kinds), scene, first)
     said = statements(found, kinds, scene.labels, scene.lobes, stream(seed, "words"))
     report = write_report(said, scene.subject, stream(seed, "report"))
     image = blurred(scene.image, grid, scene.subject)
-    labels, lobes, spacing = scene.labels, scene.lobes, grid.spacing_mm
+    parts = {name: scene.part(name) for name in ("pulmonary artery", "oesophagus")}
+    labels, lobes, spacing = with_the_rest(scene.labels, scene.body, parts), scene.lobes, grid.spacing_mm
     if size == "full":
         spacing = (spacing[0] / 2, spacing[1] / 2, spacing[2] / 2)
         image = _doubled(_doubled(_doubled(image, 2), 1), 0)

@@ -148,6 +148,8 @@ def _great_vessels(scene: Scene) -> None:
             filled = scene.tube(name, points, hu if "inferior" not in name else min(hu, 130.0))
             scene.labels.reshape(-1)[filled] *= scene.labels.reshape(-1)[filled] == LABELS.index("heart")
             scene.lobes.reshape(-1)[filled] = 0
+            if tubes is _PULMONARY:
+                scene.parts.setdefault("pulmonary artery", []).append(filled)
     for name, points in _BRANCHES.items():
         scene.tube(name, points, blood.aorta)
     age = scene.subject.person.age
@@ -163,7 +165,7 @@ def _great_vessels(scene: Scene) -> None:
 def _oesophagus(scene: Scene) -> None:
     rng = stream(scene.seed, "oesophagus")
     centre = scene.path("oesophagus", _OESOPHAGUS)
-    scene.blend(scene.cover(centre), 42)
+    scene.parts["oesophagus"] = [scene.blend(scene.cover(centre), 42)]
     if rng.random() < 0.6:
         at = rng.integers(len(centre) // 4, len(centre) * 3 // 4)
         air = centre[at : at + int(rng.integers(8, 40))] * np.array([1, 1, 1, 0.35])

@@ -27,7 +27,7 @@ class Scene:
         subject: who is drawn.
         seed: the phantom's.
         image: (X, Y, Z) HU.
-        labels: organ labels.
+        labels: organ labels, indices of `ORGANS`.
         lobes: lobe labels.
         cage: (Z, Q, 2) outlines of the inner chest wall, mm.
         heart: (Z, Q, 2) outlines of the heart.
@@ -36,6 +36,8 @@ class Scene:
         paths: centre lines with radii, (N, 4), by the vessel's or tube's name.
         fluid: the pericardial effusion, where one is drawn.
         taken: voxels that hold a finding already.
+        body: voxels within the skin.
+        parts: voxels (flat indices) of what has no organ label, by names of `LABELS`.
     """
 
     grid: Grid
@@ -51,6 +53,8 @@ class Scene:
     paths: dict[str, Float] = field(default_factory=dict)
     fluid: Region | None = None
     taken: Mask = field(default_factory=lambda: np.zeros((0, 0, 0), dtype=bool))
+    body: Mask = field(default_factory=lambda: np.zeros((0, 0, 0), dtype=bool))
+    parts: dict[str, list[NDArray[np.int64]]] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, grid: Grid, subject: Subject, seed: int) -> Scene:
@@ -63,6 +67,7 @@ class Scene:
             np.zeros(grid.shape, dtype=np.uint8),
             np.zeros(grid.shape, dtype=np.uint8),
             taken=np.zeros(grid.shape, dtype=bool),
+            body=np.zeros(grid.shape, dtype=bool),
         )
 
     def outline(self, shape: tuple[Float, Float]) -> Float:
@@ -103,6 +108,13 @@ class Scene:
         part = share.reshape(-1)[at]
         flat[at] += part * (np.float32(hu) - flat[at])
         return at[part > 0.5]
+
+    def part(self, name: str) -> Mask:
+        """What was drawn of a part, findings aside."""
+        mask = np.zeros(self.grid.shape, dtype=bool)
+        for filled in self.parts.get(name, ()):
+            mask.reshape(-1)[filled] = True
+        return mask & ~self.taken
 
     def tube(self, name: str, points_N4: Sequence[Sequence[float]], hu: float) -> NDArray[np.int64]:
         """Draw one named tube."""

@@ -62,6 +62,7 @@ def draw_wall(scene: Scene) -> None:
     skin = scene.outline((levels, wobbled(rng, controls, 0.02)))
     body = fill(scene.grid, skin)
     scene.paint(body, SKIN)
+    scene.body[body.box] |= body.mask
     under = fill(scene.grid, grown(skin, -2.2))
     scene.paint(under, FAT)
     if subject.person.sex == "F":
@@ -137,6 +138,7 @@ def _breasts(scene: Scene, rng: np.random.Generator) -> None:
         outline = scene.outline(ovals(shape))
         region = fill(scene.grid, outline)
         scene.paint(region, SKIN)
+        scene.body[region.box] |= region.mask
         inner = fill(scene.grid, grown(outline, -2.2))
         scene.paint(inner, FAT)
         core = [(z, x, y + 8, a * 0.5, b * 0.5, f * 0.6, 6, 1.0) for z, x, y, a, b, f, _, _ in shape]

@@ -9,7 +9,7 @@ from simcrop_core.phantom.style_b.filling import filled
 from simcrop_core.phantom.style_b.finding import Finding
 from simcrop_core.phantom.style_b.phrases import CHANGES, NORMAL, PHRASES, PLACES
 from simcrop_core.phantom.style_b.untrue import IN_A_LOBE, PLEURAL, absent, negated
-from simcrop_core.phantom.truth import LABELS, LOBES, Polarity, Statement
+from simcrop_core.phantom.truth import LOBES, ORGANS, Polarity, Statement
 
 # What makes an organ no longer normal, besides any finding of a lung for that lung.
 _AGAINST: dict[str, tuple[str, ...]] = {
@@ -47,7 +47,7 @@ def normal(found: list[Finding], labels: NDArray[np.uint8], rng: np.random.Gener
         in_lung = [f for f in found if f.kind in (*IN_A_LOBE, *PLEURAL, "mosaic attenuation") and f.side in ("", side)]
         if drawn & set(_AGAINST.get(organ, ())) or (side and in_lung):
             continue
-        voxels = _organ_voxels(labels, LABELS.index(organ))
+        voxels = _organ_voxels(labels, ORGANS.index(organ))
         if voxels.size:
             made.append(Statement(str(rng.choice(templates)), "normal", organ, side, "", voxels))
     return made
@@ -56,7 +56,7 @@ def normal(found: list[Finding], labels: NDArray[np.uint8], rng: np.random.Gener
 def anatomy(labels: NDArray[np.uint8], lobes: NDArray[np.uint8], rng: np.random.Generator) -> list[Statement]:
     """The name of every organ and lobe, and nothing else."""
     made = []
-    for names, array in ((LABELS, labels), (LOBES, lobes)):
+    for names, array in ((ORGANS, labels), (LOBES, lobes)):
         for index, name in enumerate(names[1:], start=1):
             voxels = _organ_voxels(array, index)
             if not voxels.size:
@@ -79,7 +79,7 @@ def statements(
     Args:
         found: what was drawn.
         tried: every kind that was meant to be drawn: none of them is denied, though nothing of it may be left.
-        labels: organ labels.
+        labels: indices of `ORGANS`.
         lobes: lobe labels.
         rng: random numbers.
     """

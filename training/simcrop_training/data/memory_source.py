@@ -11,10 +11,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from simcrop_core.models.presets import CHEST_LABELS
 from simcrop_core.text.sentences import split_sentences
 from simcrop_training.data.organs import Organs, coarse_labels
-from simcrop_training.data.sample import Sample, load_sample
+from simcrop_training.data.sample import SAMPLE_LABELS, Sample, load_sample
 from simcrop_training.data.source import Pair, draws, epoch_order, evenly_spread, with_reports
 
 
@@ -79,5 +78,5 @@ class MemorySource:
         sentences = tuple(split_sentences(sample.report))
         rows = np.stack([self._embeddings[sentence] for sentence in sentences])
         image = coarse_image(sample.image, self._shape)
-        organs = Organs.whole(coarse_labels(sample.labels, self._shape), CHEST_LABELS) if sample.known else None
+        organs = Organs.whole(coarse_labels(sample.labels, self._shape), SAMPLE_LABELS) if sample.known else None
         return Pair(image, sentences, rows, sample.report, truths=sample.truths if self._places else (), organs=organs)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from simcrop_core.models.structures import CHEST_LABELS
 from simcrop_core.phantom.draw import draw_phantom
-from simcrop_core.phantom.truth import LABELS, Style
-from simcrop_training.data.sample import Sample, save_sample, truth_of
+from simcrop_core.phantom.truth import Style
+from simcrop_training.data.sample import Sample, sample_labels, save_sample, truth_of
 
 
 def write_phantoms(
@@ -30,8 +31,9 @@ def write_phantoms(
 
 
 def phantom_sample(seed: int, style: Style = "a") -> Sample:
-    """One phantom as a training sample; all its organs are known."""
+    """One phantom as a training sample; all its organs and lobes are known."""
     phantom = draw_phantom(seed, style=style)
-    known = tuple(range(1, len(LABELS)))
+    known = tuple(range(1, len(CHEST_LABELS)))
     report = f"{phantom.report.findings} {phantom.report.impression}".strip()
-    return Sample(phantom.image, phantom.labels, known, tuple(truth_of(s) for s in phantom.statements), report)
+    labels = sample_labels(phantom.labels, phantom.lobes)
+    return Sample(phantom.image, labels, known, tuple(truth_of(s) for s in phantom.statements), report)

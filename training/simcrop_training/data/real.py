@@ -13,9 +13,9 @@ from simcrop_core.phantom.style_a.anatomy import Anatomy
 from simcrop_core.phantom.style_a.findings import IN_LUNG, draw_findings
 from simcrop_core.phantom.style_a.say import describe
 from simcrop_core.phantom.style_a.space import FRAME, SHAPE, SPACING_MM, Mask, Space
-from simcrop_core.phantom.truth import LABELS, LOBES
+from simcrop_core.phantom.truth import LOBES, ORGANS, with_the_rest
 from simcrop_training.data.real_scans import RealScan
-from simcrop_training.data.sample import Sample, save_sample, truth_of
+from simcrop_training.data.sample import Sample, known_labels, sample_labels, save_sample, truth_of
 
 # Where the lungs lie in the standard body (mm): real lungs are brought there so that findings know where to go.
 _LUNG_LOW, _LUNG_HIGH = np.array([-128.0, -84.0, -150.0]), np.array([128.0, 78.0, 118.0])
@@ -47,7 +47,7 @@ def write_real_samples(folder: Path, scans: Sequence[RealScan], count: int) -> N
 def real_sample(scan: RealScan, seed: int) -> Sample:
     """One scan, placed and scaled at random, with findings drawn in; the same seed gives the same sample."""
     rng = np.random.default_rng([seed, 2, len(scan.name)])
-    a = _placed(scan, rng)
+    a, body = _placed(scan, rng)
     whole = min(int((a.labels == i).sum()) for i in (1, 2)) > 60_000
     found = draw_findings(a, rng, int(rng.integers(0, 6)) if whole else 0, _KINDS)
     said = [
@@ -59,11 +59,14 @@ def real_sample(scan: RealScan, seed: int) -> Sample:
     # A sentence about a whole side would have to cover the scan's own finding too.
     said = [s for s in said if s.polarity != "positive" or s.side not in scan.says_nothing_of]
     image = np.clip(np.rint(a.image), -1024, 3071).astype(np.int16)
-    return Sample(image, a.labels, scan.known, tuple(truth_of(s) for s in said))
+    parts = {name: mask for name, mask in a.regions.items() if name in scan.known}
+    lobes = a.lobes if LOBES[1] in scan.known else np.zeros_like(a.lobes)
+    labels = sample_labels(with_the_rest(a.labels, body, parts), lobes)
+    return Sample(image, labels, known_labels(*scan.known), tuple(truth_of(s) for s in said))
 
 
-def _placed(scan: RealScan, rng: np.random.Generator) -> Anatomy:
-    """Resample a scan into the frame with a random size, turn and shift, and name its parts."""
+def _placed(scan: RealScan, rng: np.random.Generator) -> tuple[Anatomy, Mask]:
+    """Resample a scan into the frame with a random size, turn and shift, and name its parts; and the body's outline."""
     zoom = rng.uniform(0.86, 1.12) * rng.uniform(0.95, 1.05, 3)
     lungs = scan.regions["left lung"] | scan.regions["right lung"]
     corners = [np.flatnonzero(lungs.any(axis=tuple({0, 1, 2} - {axis})))[[0, -1]] for axis in range(3)]
@@ -79,22 +82,23 @@ def _placed(scan: RealScan, rng: np.random.Generator) -> Anatomy:
     matrix = to_scan * np.array(SPACING_MM)[None, :] / np.array(scan.spacing_mm)[:, None]
     offset = centre / scan.spacing_mm - matrix @ ((np.array(SHAPE) - 1) / 2)
     image = ndimage.affine_transform(scan.image, matrix, offset, SHAPE, order=1, cval=-1000.0)
-    regions: dict[str, Mask] = {
-        name: ndimage.affine_transform(mask.view(np.uint8), matrix, offset, SHAPE, order=0).view(np.bool_)
-        for name, mask in scan.regions.items()
-    }
+
+    def moved(mask: Mask) -> Mask:
+        return ndimage.affine_transform(mask.view(np.uint8), matrix, offset, SHAPE, order=0).view(np.bool_)
+
+    regions = {name: moved(mask) for name, mask in scan.regions.items()}
     scale = (_LUNG_HIGH - _LUNG_LOW) / (high - low)
     body = scale[:, None] * to_scan
     origin = scale * (centre - (low + high) / 2) + (_LUNG_HIGH + _LUNG_LOW) / 2
     fx, fy, fz = FRAME.axes()
     x, y, z = ((m[0] * fx + m[1] * fy + m[2] * fz + o).astype(np.float32) for m, o in zip(body, origin, strict=True))
     space = Space(FRAME, x, y, z, body, origin, np.zeros((3, 4, 4, 4)))
-    return _named(space, image, regions)
+    return _named(space, image, regions), moved(scan.body)
 
 
 def _named(space: Space, image: NDArray[np.float32], regions: dict[str, Mask]) -> Anatomy:
     labels, lobes = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
-    for index, name in enumerate(LABELS):
+    for index, name in enumerate(ORGANS):
         if name in regions:
             labels[regions[name]] = index
     lung = (labels == 1) | (labels == 2)
@@ -105,7 +109,7 @@ def _named(space: Space, image: NDArray[np.float32], regions: dict[str, Mask]) -
         lobes = _likely_lobes(space, labels)
     depth = _depth(lung)
     above = space.z - _floor(space.z, lung)
-    rest = {k: v for k, v in regions.items() if k not in LABELS and k not in LOBES}
+    rest = {k: v for k, v in regions.items() if k not in ORGANS and k not in LOBES}
     if "liver" not in regions:
         rest |= _likely_organs(space, image, lung, above)
     return Anatomy(space, image, labels, lobes, depth, above, rest)

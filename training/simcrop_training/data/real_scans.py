@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import nibabel as nib
 import numpy as np
@@ -14,7 +16,10 @@ import SimpleITK
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from simcrop_core.phantom.truth import LABELS, LOBES
+from simcrop_core.models.structures import CHEST_LABELS, OTHER_TISSUE
+from simcrop_core.phantom.truth import LOBES
+from simcrop_training.data.outline import body_of
+from simcrop_training.data.sample import SAMPLE_LABELS
 
 # TotalSegmentator's numbers ("total", version 2) and the regions that sentences name.
 _TOTALSEGMENTATOR = {
@@ -23,6 +28,8 @@ _TOTALSEGMENTATOR = {
     "left upper lobe": (10,), "left lower lobe": (11,), "right upper lobe": (12,), "right middle lobe": (13,),
     "right lower lobe": (14,), "left lung": (10, 11), "right lung": (12, 13, 14),
 }  # fmt: skip
+
+_SIDES = ("left lung", "right lung")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,16 +41,23 @@ class RealScan:
         image: float32 HU.
         spacing_mm: along x, y, z.
         regions: named masks on the same grid; always "left lung" and "right lung".
-        known: labels of `LABELS` that were looked for in the whole scan.
+        known: labels of `SAMPLE_LABELS` that were looked for in the whole scan.
         says_nothing_of: sides ("left", "right", "") about which no absence may be claimed: an own finding is there.
+        body: everything within the skin, by threshold, and all that is labelled.
     """
 
     name: str
     image: NDArray[np.float32]
     spacing_mm: tuple[float, float, float]
     regions: dict[str, NDArray[np.bool_]]
-    known: tuple[int, ...]
+    known: tuple[str, ...]
     says_nothing_of: tuple[str, ...] = field(default=())
+    body: NDArray[np.bool_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        assert set(self.known) <= set(SAMPLE_LABELS), "labels go by their names"
+        body = np.logical_or.reduce([body_of(self.image, self.spacing_mm), *self.regions.values()])
+        object.__setattr__(self, "body", body)
 
 
 def cip(folder: Path) -> RealScan:
@@ -53,7 +67,7 @@ def cip(folder: Path) -> RealScan:
     region, kind = labels.astype(np.int32) % 256, labels.astype(np.int32) // 256
     lung = (region >= 9) & (region <= 14)
     regions = {"left lung": lung & (region <= 11), "right lung": lung & (region >= 12), "trachea": kind == 2}
-    return RealScan("CIP ct-64", image, spacing, regions, (1, 2, 3))
+    return RealScan("CIP ct-64", image, spacing, regions, (*_SIDES, "trachea", OTHER_TISSUE))
 
 
 def lung_dx(folder: Path) -> RealScan:
@@ -67,7 +81,7 @@ def lung_dx(folder: Path) -> RealScan:
         image, spacing = _ras(reader.Execute())
     left, right = lungs_by_threshold(image)
     regions = {"left lung": left, "right lung": right}
-    return RealScan("Lung-PET-CT-Dx A0002", image, spacing, regions, (1, 2), ("right", ""))
+    return RealScan("Lung-PET-CT-Dx A0002", image, spacing, regions, (*_SIDES, OTHER_TISSUE), ("right", ""))
 
 
 def abdomen(folder: Path) -> RealScan:
@@ -77,7 +91,7 @@ def abdomen(folder: Path) -> RealScan:
     labels = np.asanyarray(nib.as_closest_canonical(nib.load(folder / "example_seg_fast_force_split.nii.gz")).dataobj)
     regions = {name: np.isin(labels, ids) for name, ids in _TOTALSEGMENTATOR.items()}
     x, y, z = (float(s) for s in stored.header.get_zooms()[:3])
-    return RealScan("TotalSegmentator abdomen", image, (x, y, z), regions, tuple(range(1, len(LABELS))), ("",))
+    return RealScan("TotalSegmentator abdomen", image, (x, y, z), regions, CHEST_LABELS[1:], ("",))
 
 
 def lungs_by_threshold(image: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -106,4 +120,11 @@ def _ras(image: SimpleITK.Image) -> tuple[NDArray[np.float32], tuple[float, floa
     return np.ascontiguousarray(voxels).astype(np.float32), (x, y, z)
 
 
+RealName = Literal["CIP_ct-64", "Lung_Dx-A0002", "TotalSegmentator_abdomen"]
+# Each by the name of its folder.
+REAL_SCANS: dict[RealName, Callable[[Path], RealScan]] = {
+    "CIP_ct-64": cip,
+    "Lung_Dx-A0002": lung_dx,
+    "TotalSegmentator_abdomen": abdomen,
+}
 assert set(LOBES[1:]) <= set(_TOTALSEGMENTATOR)

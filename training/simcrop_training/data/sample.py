@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcrop_core.imaging.frame_config import FrameConfig
-from simcrop_core.phantom.truth import Statement
+from simcrop_core.models.structures import CHEST_LABELS
+from simcrop_core.phantom.truth import LABELS, LOBES, ORGANS, Statement
 from simcrop_core.text.sentences import split_sentences
 
 SHAPE = FrameConfig().shape
+# Those of the segmentation network, then the sides of which a scan may know no more than that they are lung.
+SAMPLE_LABELS = (*CHEST_LABELS, "left lung", "right lung")
 # Truth is kept as how much of each 6 mm cell a sentence covers: fine enough for 24 mm patches, and light.
 CELL = (4, 4, 2)
 CELLS = (SHAPE[0] // CELL[0], SHAPE[1] // CELL[1], SHAPE[2] // CELL[2])
@@ -52,8 +55,8 @@ class Sample:
 
     Attributes:
         image: (224, 224, 112) int16 HU.
-        labels: uint8, indices of `simcrop_core.phantom.style_a.anatomy.LABELS`.
-        known: labels that were looked for; the others may lie hidden in the background.
+        labels: uint8, indices of `SAMPLE_LABELS`.
+        known: labels that were looked for; others lie hidden in other tissue, or in the background where that was not.
         truths: sentences.
         report: findings and impression as text; empty where nobody wrote one.
     """
@@ -63,6 +66,18 @@ class Sample:
     known: tuple[int, ...]
     truths: tuple[Truth, ...]
     report: str = ""
+
+
+def sample_labels(labels: NDArray[np.uint8], lobes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A phantom's labels (indices of `LABELS`) and lobes (of `LOBES`) as one map; a lung without lobe is a side."""
+    by_label = np.array([SAMPLE_LABELS.index(name) for name in LABELS], np.uint8)
+    by_lobe = np.array([0, *(SAMPLE_LABELS.index(name) for name in LOBES[1:])], np.uint8)
+    return np.where(lobes > 0, by_lobe[lobes], by_label[labels])
+
+
+def known_labels(*names: str) -> tuple[int, ...]:
+    """The values of labels by name."""
+    return tuple(SAMPLE_LABELS.index(name) for name in names)
 
 
 def truth_of(statement: Statement) -> Truth:
@@ -78,6 +93,7 @@ def truth_of(statement: Statement) -> Truth:
 def save_sample(path: Path, sample: Sample) -> None:
     """Write a sample as one .npz file, whole or not at all."""
     meta = {
+        "labels": SAMPLE_LABELS,
         "known": sample.known,
         "truths": [[t.text, t.polarity, t.topic, t.side, t.lobe, len(t.cells), t.size_mm] for t in sample.truths],
         "report": sample.report,
@@ -105,7 +121,18 @@ def load_sample(path: Path) -> Sample:
             Truth(t[0], t[1], t[2], t[3], t[4], c, n, t[6])
             for t, c, n in zip(meta["truths"], cells, counts, strict=True)
         )
-        return Sample(stored["image"], stored["labels"], tuple(meta["known"]), truths, meta["report"])
+        labels, known = _as_now(stored["labels"], tuple(meta["known"]), tuple(meta.get("labels", ORGANS)))
+        return Sample(stored["image"], labels, known, truths, meta["report"])
+
+
+def _as_now(
+    labels: NDArray[np.uint8], known: tuple[int, ...], names: tuple[str, ...]
+) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+    """Labels by the names they were stored with; samples of earlier versions have those of `ORGANS`."""
+    if names == SAMPLE_LABELS:
+        return labels, known
+    values = known_labels(*names)
+    return np.array(values, np.uint8)[labels], tuple(values[value] for value in known)
 
 
 def report_of(path: Path) -> str:

@@ -12,11 +12,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from simcrop_core.models.presets import CHEST_LABELS
 from simcrop_core.text.sentences import split_sentences
 from simcrop_training.data.augment import Augmentation, augmented
 from simcrop_training.data.organs import Organs, organs_of_marks
-from simcrop_training.data.sample import Truth, load_sample, report_of
+from simcrop_training.data.sample import SAMPLE_LABELS, Truth, load_sample, report_of
 from simcrop_training.engine.errors import NothingToLearnFrom
 
 
@@ -173,7 +172,7 @@ class SampleSource:
         # Zero is where the change shows nothing at all, one is the background.
         marked = dataclasses.replace(stored, labels=stored.labels + np.uint8(1))
         sample = augmented(marked, self._augmentation, draws(self._seed, ordinal, 0))
-        organs = organs_of_marks(sample.labels, CHEST_LABELS) if sample.known else None
+        organs = organs_of_marks(sample.labels, SAMPLE_LABELS) if sample.known else None
         sentences = tuple(split_sentences(sample.report))
         embeddings_SC = np.stack([self._embeddings[s] for s in sentences])
         return Pair(sample.image, sentences, embeddings_SC, sample.report, truths=sample.truths, organs=organs)

@@ -16,6 +16,7 @@ import tyro
 from simcrop_core.cli.console import exit_code
 from simcrop_core.errors import NotAChest
 from simcrop_core.inference.engine import Engine
+from simcrop_core.models.unetr import UNETR
 from simcrop_core.phantom.draw import draw_phantom
 from simcrop_core.phantom.truth import Style
 from simcrop_core.results import DeviceName
@@ -24,11 +25,13 @@ from simcrop_training.evaluate.grounding import GroundingRow, findings_auroc, gr
 from simcrop_training.evaluate.grounding_benchmark.command import Audit, Ground
 from simcrop_training.evaluate.probing.command import Probe, Throughput, Transfer
 from simcrop_training.evaluate.real_scans import covid, lidc, normal
+from simcrop_training.evaluate.real_segmentation import labelled_scans
 from simcrop_training.evaluate.segmenting.command import Finetune, Segment
 from simcrop_training.evaluate.suite.command import Suite
 from simcrop_training.evaluate.written import fields_table, head, line, short, write_json, write_text
 from simcrop_training.evaluate.zero_shot.command import ZeroShot
 from simcrop_training.methods import METHODS
+from simcrop_training.objectives.plain_unet import PlainUnet, load_unet, on
 
 _log = logging.getLogger("simcrop_training")
 
@@ -79,30 +82,38 @@ class Phantoms:
 
 @dataclass
 class Real:
-    """Ask weights about the real scans that no training saw, and print the answers."""
+    """Ask weights about the real scans that no training saw, label these, and print answers and overlaps."""
 
     scans: Annotated[Path, tyro.conf.Positional]
-    """The folder that holds LIDC-IDRI-0001, COVID-CT-MD_P002 and COVID-CT-MD_normal001."""
+    """The folder that holds LIDC-IDRI-0001, COVID-CT-MD_P002 and COVID-CT-MD_normal001; CIP_ct-64, Lung_Dx-A0002 and
+    TotalSegmentator_abdomen are labelled too where they are there."""
     output: Path
     """Where the answers go, as JSON."""
     weights: str = "starter"
     """Name, folder or file."""
+    unet: Path | None = None
+    """A UNet to label them beside (unet.safetensors of simcrop-train run starter-segmentation-unet)."""
     device: DeviceName = "auto"
     """Where the model runs."""
 
     def run(self) -> None:
-        """Ask and write."""
+        """Ask, label and write."""
         engine = Engine(self.weights, self.device)
-        answers, overlaps = lidc(self.scans / "LIDC-IDRI-0001", engine)
+        networks: dict[str, UNETR | PlainUnet] = {"weights": engine.segmentation_model}
+        if self.unet is not None:
+            networks["unet"] = on(load_unet(self.unet), engine.device)
+        labelled = labelled_scans(self.scans, networks)
+        answers = lidc(self.scans / "LIDC-IDRI-0001", engine)
         answers += covid(self.scans / "COVID-CT-MD_P002", engine)
         figures = {
             "weights": self.weights,
+            "trained_on": engine.segmentation_info().trained_on,
             "answers": [dataclasses.asdict(answer) for answer in answers],
-            "dice": overlaps,
+            "labelled": [dataclasses.asdict(row) for row in labelled],
             "normal001": normal(self.scans / "COVID-CT-MD_normal001", engine),
         }
         write_json(self.output, figures)
-        _log.info("%s%s\n%s", fields_table(answers), json.dumps(overlaps), json.dumps(figures["normal001"]))
+        _log.info("%s%s%s", fields_table(answers), fields_table(labelled), json.dumps(figures["normal001"]))
 
 
 @dataclass

@@ -11,12 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from simcrop_core.models.presets import CHEST_LABELS
 from simcrop_core.phantom.truth import KIND_LABELS
 from simcrop_core.text.ct_rate import CT_RATE_LABELS
 from simcrop_training.data.memory_source import coarse_image
 from simcrop_training.data.organs import Organs, coarse_labels
-from simcrop_training.data.sample import Sample, load_sample
+from simcrop_training.data.sample import SAMPLE_LABELS, Sample, load_sample
 
 _SAID = ("positive", "uncertain")
 
@@ -46,7 +45,7 @@ def load_labelled(paths: Sequence[Path], shape: tuple[int, int, int]) -> Labelle
         sample = load_sample(path)
         images.append(coarse_image(sample.image, shape))
         shown.append(present(sample))
-        organs.append(Organs.whole(coarse_labels(sample.labels, shape), CHEST_LABELS))
+        organs.append(Organs.whole(coarse_labels(sample.labels, shape), SAMPLE_LABELS))
         reports.append(sample.report)
     return Labelled(torch.from_numpy(np.stack(images)), np.stack(shown), tuple(organs), tuple(reports))
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from simcrop_core.demo.measure import dice, distance_mm
+from simcrop_core.demo.measure import distance_mm
 from simcrop_core.demo.sample import LABEL_VALUES
 from simcrop_core.imaging.read import read_volume
-from simcrop_core.inference.baselines import LUNG_NAMES, threshold_lungs
 from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.session import Session
 from simcrop_core.results import SentenceResult
@@ -82,8 +81,8 @@ class Answered:
     note: str = ""
 
 
-def lidc(folder: Path, engine: Engine) -> tuple[list[Answered], dict[str, dict[str, float]]]:
-    """LIDC-IDRI-0001: its mass in many words, the same on the other side, absent findings, organs; Dice by label.
+def lidc(folder: Path, engine: Engine) -> list[Answered]:
+    """LIDC-IDRI-0001: its mass in many words, the same on the other side, absent findings, organs.
 
     Raises:
         SimCroPError: a file is missing or cannot be read.
@@ -100,7 +99,7 @@ def lidc(folder: Path, engine: Engine) -> tuple[list[Answered], dict[str, dict[s
         if about in masks and result.peak_ras_mm is not None:
             away = round(distance_mm(result.peak_ras_mm, masks[about], session.volume.affine), 1)
         rows.append(_answered(folder, session, text, about, result, distance_mm=away))
-    return rows, _dice(session, masks)
+    return rows
 
 
 def covid(folder: Path, engine: Engine) -> list[Answered]:
@@ -153,18 +152,3 @@ def _answered(
     if result.peak_ras_mm is not None and lungs is not None and lungs.midline_r_mm is not None:
         side = "left" if result.peak_ras_mm[0] < lungs.midline_r_mm else "right"
     return Answered(folder.name, text, about, result.evidence, result.score, side, distance_mm, note)
-
-
-def _dice(session: Session, masks: dict[str, NDArray[np.bool_]]) -> dict[str, dict[str, float]]:
-    """Dice of every label the weights offer, and of the threshold baseline."""
-    labels = session.segment("chest")
-    overlaps = {
-        name: {"weights": round(dice(labels.voxels == value, masks[name]), 3)}
-        for value, name in labels.names.items()
-        if name in masks
-    }
-    threshold = threshold_lungs(session.volume)
-    if threshold is not None:
-        for value, name in LUNG_NAMES.items():
-            overlaps.setdefault(name, {})["threshold"] = round(dice(threshold.voxels == value, masks[name]), 3)
-    return overlaps

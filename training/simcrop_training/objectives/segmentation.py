@@ -1,21 +1,27 @@
-"""Organ labels: UNETR on random windows, with scans that know only some of the organs beside those that know all."""
+"""Organ labels: a UNETR on random windows, with scans that know only some labels beside those that know all."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from monai.losses.dice import DiceLoss
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from simcrop_core.models.config import SegmentationConfig
+from simcrop_core.models.structures import CHEST_LABELS, OTHER_TISSUE, PARTS, made_of
 from simcrop_core.models.unetr import UNETR
 from simcrop_training.data.augment import Augmentation, augmented
-from simcrop_training.data.sample import Sample, load_sample
+from simcrop_training.data.redraw import redrawn
+from simcrop_training.data.sample import SAMPLE_LABELS, Sample, load_sample
+from simcrop_training.objectives.known_labels import as_known, grouping
+from simcrop_training.objectives.plain_unet import PlainUnet
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,8 @@ class SegmentationSettings:
         real_rate: share of frames from real scans.
         zoom: a window covers between 1/zoom and zoom times its size.
         measure_on: so many of the held-out samples.
+        redrawn_rate: share of frames whose intensities are drawn anew from their labels (`data.redraw`).
+        network: "unetr", or MONAI's "unet" on the same windows, to measure the UNETR beside.
     """
 
     frames: int = 2
@@ -35,6 +43,8 @@ class SegmentationSettings:
     real_rate: float = 0.4
     zoom: float = 1.2
     measure_on: int = 4
+    redrawn_rate: float = 0.2
+    network: Literal["unetr", "unet"] = "unetr"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,13 +60,13 @@ class Segmentation:
     """The objective `segmentation` (see `engine.loop.Objective`).
 
     Args:
-        config: of the model; its labels are those of the samples.
+        config: of the model; the labels of the samples begin with its own.
         settings: of this objective.
         synthetic: stored samples drawn from nothing.
         real: stored samples of real scans; may be empty.
         held_out: stored samples to measure on.
         seed: of initialisation, order and every random change.
-        encoder: tensors of a grounding model whose image encoder is taken and kept as it is.
+        encoder: tensors of a grounding model whose image encoder is taken and kept as it is; a UNet has none.
     """
 
     def __init__(
@@ -73,12 +83,7 @@ class Segmentation:
     ) -> None:
         torch.manual_seed(seed)
         # Channels last: the layout in which CPU convolutions of few channels are fastest.
-        model = UNETR(config)
-        if encoder is not None:
-            model.load_encoder({key: tensor.float() for key, tensor in encoder.items()})
-            # What it knows of the chest took longer to learn than the decoder will take.
-            model.vit.requires_grad_(False)
-        self.module: nn.Module = model
+        self.module: nn.Module = PlainUnet(config) if settings.network == "unet" else _unetr(config, encoder)
         self.module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.config, self._settings, self._seed = config, settings, seed
         self._synthetic, self._real, self._held_out = list(synthetic), list(real), list(held_out)[: settings.measure_on]
@@ -92,7 +97,10 @@ class Segmentation:
         frames = self._settings.frames
         for ordinal in range(step * frames, (step + 1) * frames):
             rng = np.random.default_rng([self._seed, ordinal])
-            sample = augmented(load_sample(self._pick(rng)), self._augmentation, rng)
+            sample = load_sample(self._pick(rng))
+            if rng.random() < self._settings.redrawn_rate:
+                sample = redrawn(sample, rng)
+            sample = augmented(sample, self._augmentation, rng)
             for _ in range(self._settings.windows):
                 image, label = self._cut(sample, rng)
                 images.append(image)
@@ -101,7 +109,7 @@ class Segmentation:
         return Windows(torch.stack(images), torch.stack(labels), known)
 
     def losses(self, batch: Windows) -> dict[str, Tensor]:
-        """Dice and cross-entropy; organs that a scan does not know are merged into its background."""
+        """Dice and cross-entropy; labels that a scan does not tell apart are one (`known_labels`)."""
         images_B1HWD = batch.images_B1HWD.contiguous(memory_format=torch.channels_last_3d)
         # One window at a time: on a CPU the backward pass of a batch takes twice as long as that of its windows.
         scores = torch.cat([self.module(window[None]) for window in images_B1HWD]).float()
@@ -110,28 +118,42 @@ class Segmentation:
             groups.setdefault(known, []).append(index)
         parts = []
         for known, indices in groups.items():
-            merged, labels = _merged(scores[indices], batch.labels_BHWD[indices], known)
+            merged, labels = as_known(scores[indices], batch.labels_BHWD[indices], grouping(self.config.labels, known))
             parts.append((self._dice(merged, labels) + _cross_entropy(merged, labels)) * len(indices))
         return {"loss": torch.stack(parts).sum() / len(batch.known)}
 
     def measure(self) -> dict[str, float]:
-        """Dice of each label over all held-out windows (a regular grid of them, without overlap)."""
-        count = len(self.config.labels)
-        overlap, total = np.zeros(count), np.zeros(count)
+        """Dice over all held-out windows (a regular grid of them, without overlap), and its mean over the labels.
+
+        Of every label and union of labels (`PARTS`), on the samples that know it.
+        """
+        labels = self.config.labels
+        names = (*labels[1:], *(name for name in PARTS if made_of(name, labels)))
+        overlap, total = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
         for path in self._held_out:
             sample = load_sample(path)
-            grid = [range(0, s - w + 1, w) for s, w in zip(sample.image.shape, self._extent(1.0), strict=True)]
-            for corner in ((x, y, z) for x in grid[0] for y in grid[1] for z in grid[2]):
-                image, label = self._window(sample, corner, self._extent(1.0))
-                found = self.module(image[None]).argmax(1)[0].numpy()
-                for index in range(1, count):
-                    a, b = found == index, label.numpy() == index
-                    overlap[index] += 2 * np.count_nonzero(a & b)
-                    total[index] += np.count_nonzero(a) + np.count_nonzero(b)
-        dice = {
-            f"dice/{name}": float(overlap[i] / total[i]) for i, name in enumerate(self.config.labels) if i and total[i]
-        }
-        return dice | {"dice": float(np.mean(list(dice.values())))}
+            both = self._found_in(sample)
+            for name in names:
+                there = _known_as(name, sample.known)
+                found = list(made_of(name, labels))
+                if there:
+                    overlap[name] += 2 * int(both[there][:, found].sum())
+                    total[name] += int(both[there].sum() + both[:, found].sum())
+        dice = {name: overlap[name] / total[name] for name in names if total[name]}
+        mean = float(np.mean([dice[name] for name in labels[1:] if name in dice]))
+        return {f"dice/{name}": value for name, value in dice.items()} | {"dice": mean}
+
+    def _found_in(self, sample: Sample) -> NDArray[np.int64]:
+        """(labels of samples, labels of the network) voxels of a sample by what they are and what is found."""
+        count = len(self.config.labels)
+        rows = max(len(SAMPLE_LABELS), count)
+        both, device = np.zeros((rows, count), np.int64), next(self.module.parameters()).device
+        grid = [range(0, s - w + 1, w) for s, w in zip(sample.image.shape, self._extent(1.0), strict=True)]
+        for corner in ((x, y, z) for x in grid[0] for y in grid[1] for z in grid[2]):
+            image, label = self._window(sample, corner, self._extent(1.0))
+            found = self.module(image[None].to(device)).argmax(1)[0].cpu()
+            both += np.bincount((label * count + found).numpy().ravel(), minlength=both.size).reshape(both.shape)
+        return both
 
     def _pick(self, rng: np.random.Generator) -> Path:
         if self._real and rng.random() < self._settings.real_rate:
@@ -180,13 +202,18 @@ def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(scores, labels[:, 0], rarity)
 
 
-def _merged(scores: Tensor, labels: Tensor, known: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Scores of the background (with all unknown organs) and the known ones; labels renumbered to match, (B, 1, …)."""
-    classes = scores.shape[1]
-    if len(known) == classes - 1:
-        return scores, labels[:, None]
-    unknown = [i for i in range(classes) if i not in known]
-    background = scores[:, unknown].logsumexp(1, keepdim=True)
-    renumber = torch.zeros(classes, dtype=torch.long)
-    renumber[list(known)] = torch.arange(1, len(known) + 1)
-    return torch.cat([background, scores[:, list(known)]], dim=1), renumber[labels][:, None]
+def _unetr(config: SegmentationConfig, encoder: Mapping[str, Tensor] | None) -> UNETR:
+    model = UNETR(config)
+    if encoder is not None:
+        model.load_encoder({key: tensor.float() for key, tensor in encoder.items()})
+        # What it knows of the chest took longer to learn than the decoder will take.
+        model.vit.requires_grad_(False)
+    return model
+
+
+def _known_as(name: str, known: Sequence[int]) -> list[int]:
+    """The labels of a sample that make a structure; none where the sample does not know it."""
+    if name == "body":
+        return list(range(1, len(SAMPLE_LABELS))) if SAMPLE_LABELS.index(OTHER_TISSUE) in known else []
+    own, parts = SAMPLE_LABELS.index(name), made_of(name, CHEST_LABELS)
+    return sorted({own, *parts}) if own in known or set(parts) <= set(known) else []

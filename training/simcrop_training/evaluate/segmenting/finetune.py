@@ -16,6 +16,7 @@ from torch import Tensor
 
 from simcrop_core.models.config import SegmentationConfig
 from simcrop_core.models.registry import SEGMENTATION_FILE
+from simcrop_core.models.structures import each_alone
 from simcrop_core.models.weights_file import save_weights
 from simcrop_core.models.weights_metadata import Provenance, WeightsMetadata
 from simcrop_core.phantom.layouts.tables import write_json_file
@@ -138,7 +139,7 @@ def export(
     Raises:
         CannotWrite: the folder is not writable or the disk is full.
     """
-    every = tuple(range(1, len(config.labels)))
+    every = each_alone(config.labels, range(1, len(config.labels)))
     metadata = WeightsMetadata(name, config, provenance, tasks={task: every})
     kept = {key: tensor for key, tensor in tensors.items() if not key.endswith("pos_embed")}
     save_weights(file, kept, metadata, half_precision=True)

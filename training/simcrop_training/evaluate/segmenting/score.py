@@ -21,6 +21,7 @@ from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.device import prepared, resolve_device
 from simcrop_core.inference.segmentation import segment_volume
 from simcrop_core.models.registry import WeightsFolder, resolve_weights
+from simcrop_core.models.structures import Structures, each_alone
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.models.weights import load_segmentation_model, sha256_of
 from simcrop_core.phantom.layouts.tables import write_json_file
@@ -88,7 +89,6 @@ class Scorer:
         folder = resolve_weights(str(weights))
         self._model, offered, self.sha256 = _loaded(folder, protocol, device)
         self._protocol = protocol
-        own = self._model.config.labels
         self._common = (0, *(index for index, label in enumerate(labels) if index and label in offered))
         if len(self._common) == 1:
             raise TaskNotSupported(
@@ -98,11 +98,12 @@ class Scorer:
         self.labels = tuple(labels[index] for index in self._common)
         self.unknown = tuple(label for label in labels[1:] if label not in offered)
         self._count = len(labels)
-        self._of_model = np.zeros(len(own), np.uint8)
+        self._of_model = np.zeros(len(self._model.config.labels), np.uint8)
         self._of_truth = np.zeros(len(labels), np.uint8)
-        for place, index in enumerate(self._common):
-            self._of_model[own.index(labels[index], 1) if place else 0] = place
-            self._of_truth[index] = place
+        self._of_truth[list(self._common)] = range(len(self._common))
+        # A structure over its parts, then the parts: where the truth has both, a part is itself.
+        for label in sorted(self.labels[1:], key=lambda label: len(offered[label]), reverse=True):
+            self._of_model[list(offered[label])] = self.labels.index(label)
 
     def score(self, scan: LabelledScan, *, surfaces: bool) -> ScanScores:
         """One scan.
@@ -129,8 +130,9 @@ class Scorer:
 
     def _on_own_grid(self, volume: Volume, truth: Labels) -> tuple[Labels, Labels, tuple[float, ...]]:
         """Both on the scan's own voxels, by the engine."""
-        names = {value: label for value, label in enumerate(self._model.config.labels) if value}
-        found = segment_volume(self._model, volume, names, job=Job(), warn=_log.warning)
+        labels = self._model.config.labels
+        everything = each_alone(labels, range(1, len(labels)))
+        found = segment_volume(self._model, volume, everything, job=Job(), warn=_log.warning)
         return found.voxels, truth, volume.spacing_mm
 
 
@@ -236,14 +238,14 @@ def _read(document: Mapping[str, Any]) -> ScanScores:
     return ScanScores(document["name"], document["patient"], tuple(classes))
 
 
-def _loaded(folder: WeightsFolder, protocol: Protocol, device: DeviceName) -> tuple[UNETR, tuple[str, ...], str]:
-    """The model; the labels that its tasks offer, for what it was not found to have learned is in none; its hash."""
+def _loaded(folder: WeightsFolder, protocol: Protocol, device: DeviceName) -> tuple[UNETR, Structures, str]:
+    """The model; the structures of its tasks, for what it was not found to have learned is in none; its hash."""
     chosen = resolve_device(device)
     model, metadata = load_segmentation_model(folder)
     assert folder.segmentation is not None, "the model was loaded from it"
     model = model.to(chosen) if protocol.name == "official" else prepared(model, chosen)
-    values = sorted({value for task in metadata.tasks.values() for value in task})
-    return model, tuple(model.config.labels[value] for value in values), sha256_of(folder.segmentation)
+    offered = {name: values for task in metadata.tasks.values() for name, values in task.items()}
+    return model, offered, sha256_of(folder.segmentation)
 
 
 def _key(scan: LabelledScan, scorer: Scorer, protocol: Protocol, surfaces: bool) -> str:
