@@ -44,7 +44,7 @@ class Served:
             "0",
             "--no-browser",
         ]
-        path = os.pathsep.join([str(ROOT), str(ROOT / "training")])
+        path = os.pathsep.join(str(ROOT / folder) for folder in ("", "training", "SimCroPSlicer"))
         self.process = subprocess.Popen(
             command,
             env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(self.folder)},
@@ -103,10 +103,11 @@ class Page:
         self.idle()
 
     def section(self, title):
-        """Open a section of the side."""
+        """Open a section of the side; what is in it can be seen then, and have the keyboard."""
         button = self.tab.locator(".v-expansion-panel-title", has_text=title)
         if button.get_attribute("aria-expanded") != "true":
             button.click()
+        self.tab.locator(".v-expansion-panel", has=button).locator(".v-expansion-panel-text").wait_for()
         return self
 
     def idle(self):
