@@ -89,7 +89,7 @@ def test_opacity_threshold_and_colours_change_the_heat(reported):
     opacity = page.section("Heatmap").tab.get_by_role("slider", name="Opacity")
     as_it_was = opacity.input_value()
     opacity.fill("0")
-    page.until(lambda: page.heated("Axial") == 0, "seen through")
+    page.until(lambda: page.heated("Axial") == 0, "an opacity of 0 is drawn, though nothing else changes")
     opacity.fill("1")
     page.until(lambda: page.heated("Axial") > 50, "and not")
     plasma = page.picture("Axial")
