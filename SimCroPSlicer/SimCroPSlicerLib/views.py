@@ -41,20 +41,32 @@ def crosshair_point(scene: Any) -> Point | None:
     return float(r), float(a), float(s)
 
 
-def jump_to(scene: Any, world_ras_mm: Point, *, centred: bool = True) -> None:
+def jump_to(scene: Any, world_ras_mm: Point) -> None:
     """Bring every slice view, and the crosshair of slices and 3D, to a point of the world.
+
+    A view is moved sideways only where the point lies outside it: what is in sight stays in sight.
 
     Args:
         scene: whose views.
         world_ras_mm: the point.
-        centred: put it in the middle of every view; else each only shows the slice that holds it.
     """
-    node = slicer.vtkMRMLSliceNode
-    node.JumpAllSlices(scene, *world_ras_mm, node.CenteredJumpSlice if centred else node.OffsetJumpSlice)
+    slicer.vtkMRMLSliceNode.JumpAllSlices(scene, *world_ras_mm, slicer.vtkMRMLSliceNode.OffsetJumpSlice)
+    for view in _nodes(scene, "vtkMRMLSliceNode"):
+        if not _in_sight(view, world_ras_mm):
+            view.JumpSliceByCentering(*world_ras_mm)
     crosshair = crosshair_of(scene)
     if crosshair is not None:
         crosshair.SetCrosshairMode(slicer.vtkMRMLCrosshairNode.ShowBasic)
         crosshair.SetCrosshairRAS(*world_ras_mm)
+
+
+def _in_sight(view: Any, world_ras_mm: Point) -> bool:
+    """Whether a point of a view's slice lies within what the view shows of it."""
+    matrix = view.GetSliceToRAS()
+    from_centre = [r - matrix.GetElement(i, 3) for i, r in enumerate(world_ras_mm)]
+    across, down = (sum(matrix.GetElement(i, axis) * d for i, d in enumerate(from_centre)) for axis in (0, 1))
+    width_mm, height_mm, _depth = view.GetFieldOfView()
+    return 2 * abs(across) <= width_mm and 2 * abs(down) <= height_mm
 
 
 def show_overlay(scene: Any, background: Any, heatmap: Any | None, opacity: float) -> None:

@@ -85,9 +85,9 @@ class Desk(ShownWork):
             self.state.update({"check_rows": as_rows(rows), "check_row": -1})
 
     def chosen(self, table: str = "", row: int = -1) -> None:
-        """Mark the row whose heatmap is in view, and no other; none for a sentence that was asked."""
+        """Mark the row whose heatmap is in view, and no other, none for a sentence that was asked; heat is shown."""
         rows = {f"{name}_row": row if name == table else -1 for name in ("report", "finding", "here")}
-        self.state.update(rows)
+        self.state.update({**rows, "heat_hidden": False})
 
     def busy(self, text: str, done: int = 0, total: int = 0) -> None:
         """Show that something is under way."""

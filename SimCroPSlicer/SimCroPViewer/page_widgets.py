@@ -30,6 +30,7 @@ def choice(name: str, label: str, choices: Sequence[tuple[str, str]]) -> None:
                 words,
                 size="small",
                 variant=(f"{name} === '{value}' ? 'flat' : 'text'",),
+                color=(f"{name} === '{value}' ? 'teal-darken-3' : undefined",),
                 click=f"{name} = '{value}'",
                 **aria(pressed=f"{name} === '{value}'"),
             )

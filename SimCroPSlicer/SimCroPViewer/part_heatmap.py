@@ -42,6 +42,8 @@ class HeatmapPart:
         if options != self._desk.display.options:
             self._desk.display.options = options
             self._desk.display.refresh()
+            if self._desk.state.heat_hidden:
+                self._desk.display.hold(True)
 
     def _hidden(self, heat_hidden: bool, **_: Any) -> None:
         if self._desk.display.current is not None:

@@ -35,7 +35,7 @@ class HerePart:
         volume = self._desk.volume
         if volume is None:
             return
-        views.jump_to(volume.GetScene(), world_ras_mm, centred=False)
+        views.jump_to(volume.GetScene(), world_ras_mm)
         candidates = [candidate for source in self._sources for candidate in source()]
         r, a, s = world_ras_mm
         self._desk.state.here_place = f"R, A, S: {r:.0f}, {a:.0f}, {s:.0f} mm"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import slicer
+from SimCroPSlicerLib import views
 from SimCroPSlicerLib.geometry import Point
 from trame_slicer.core import LayoutManager, SlicerApp
 from trame_slicer.rca_view import register_rca_factories
@@ -63,6 +64,9 @@ class Stage:
         for view in manager.get_slice_views():
             self._watch_clicks(view)
             view.interactor().AddObserver("WindowResizeEvent", lambda *_: self._fit_later())
+        # The views draw anew for what is displayed in them; the overlay's opacity is none of it.
+        for composite in views.composites(self.scene):
+            composite.AddObserver("ModifiedEvent", lambda *_: self.render())
 
     @property
     def slice_views(self) -> list[Any]:

@@ -24,6 +24,9 @@ os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 NEEDED = ("slicer", "trame_slicer", "aiohttp")
 if any(importlib.util.find_spec(package) is None for package in NEEDED):
     collect_ignore_glob = ["test_*.py"]
+else:
+    from page_hand import Page, Served
+    from scans import Scan
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
@@ -62,20 +65,34 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def served(chest_file, bright_finder):
-    """The page with that chest, and weights that find what is bright."""
-    from page_hand import Served
+def phantom(chest_file, bright_finder):
+    """That chest, and weights that find what is bright."""
+    return Scan("phantom", chest_file, str(bright_finder))
 
-    viewer = Served(chest_file, "--weights", bright_finder)
+
+@pytest.fixture(scope="session")
+def lidc(real_ct):
+    """A real chest, and the packaged weights."""
+    return Scan("lidc", real_ct("LIDC-IDRI-0001/ct.nii.gz"), "starter")
+
+
+@pytest.fixture(scope="session", params=["phantom", pytest.param("lidc", marks=pytest.mark.slow)])
+def scan(request):
+    """Whatever the page is asked, it is asked on both."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def served(scan):
+    """The page with that scan."""
+    viewer = Served(scan)
     yield viewer
     viewer.stop()
 
 
 @pytest.fixture(scope="module")
 def page(browser, served):
-    """A tab with the chest, for the tests of one file."""
-    from page_hand import Page
-
-    opened = Page(browser, served.address).open_scan()
+    """A tab with the scan, for the tests of one file."""
+    opened = Page(browser, served).open_scan()
     yield opened
     opened.close()

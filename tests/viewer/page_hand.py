@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import psutil
@@ -19,33 +20,44 @@ REPORT = (
     "Mass in the left lower lobe. No pleural effusion. Mass in the right upper lobe. The trachea is in the midline."
 )
 # Each step may have to wait for a core.
-PATIENCE_MS = 1000 * int(os.environ.get("SIMCROP_PATIENCE_S", "240"))
+PATIENCE_MS = 240_000 * float(os.environ.get("SIMCROP_TEST_PATIENCE", "1"))
 PLACES = {"Axial": 0, "3D": 1, "Coronal": 2, "Sagittal": 3}
 
 
 class Served:
-    """One `simcrop view`."""
+    """One `simcrop view` of a scan; `folder` is where it puts what is temporary."""
 
-    def __init__(self, *arguments, **environment):
+    def __init__(self, scan, *more):
+        self.scan = scan
+        self._temporary = TemporaryDirectory()
+        self.folder = Path(self._temporary.name)
         command = [
             sys.executable,
             "-m",
             "simcrop_core.cli",
             "view",
-            *map(str, arguments),
+            str(scan.file),
+            "--weights",
+            scan.weights,
+            *map(str, more),
             "--port",
             "0",
             "--no-browser",
         ]
-        path = os.pathsep.join([str(ROOT), str(ROOT / "training")])
+        path = os.pathsep.join(str(ROOT / folder) for folder in ("", "training", "SimCroPSlicer"))
         self.process = subprocess.Popen(
             command,
-            env={**os.environ, "PYTHONPATH": path, **environment},
+            env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(self.folder)},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
         self.address = self.process.stdout.readline().strip()
+        assert self.address, "the command ended before it listened"
+
+    def left_over(self):
+        """What a session has put on the disk and not removed."""
+        return list(self.folder.glob("simcrop-view-*"))
 
     def child(self, words):
         """The youngest process below it whose command line has these words."""
@@ -60,18 +72,20 @@ class Served:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
+        self._temporary.cleanup()
 
 
 class Page:
     """One tab."""
 
-    def __init__(self, browser, address, size=(1280, 800)):
+    def __init__(self, browser, served, size=(1280, 800)):
+        self.served, self.scan = served, served.scan
         self._context = browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
         self.tab = self._context.new_page()
         self.tab.set_default_timeout(PATIENCE_MS)
         self.faults = []
         self.tab.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.tab.goto(address, wait_until="domcontentloaded")
+        self.tab.goto(served.address, wait_until="domcontentloaded")
         self.tab.wait_for_selector(".simcrop-views img")
 
     def close(self):
@@ -80,15 +94,20 @@ class Page:
 
     def open_scan(self):
         """Wait for the scan that the command named."""
-        self.tab.get_by_text("chest.nii.gz").wait_for()
-        self.idle()
+        self.named(self.scan.file.name)
         return self
 
+    def named(self, name):
+        """Wait until the scan of that name is open."""
+        self.tab.locator(".simcrop-name", has_text=name).wait_for()
+        self.idle()
+
     def section(self, title):
-        """Open a section of the side."""
+        """Open a section of the side; what is in it can be seen then, and have the keyboard."""
         button = self.tab.locator(".v-expansion-panel-title", has_text=title)
         if button.get_attribute("aria-expanded") != "true":
             button.click()
+        self.tab.locator(".v-expansion-panel", has=button).locator(".v-expansion-panel-text").wait_for()
         return self
 
     def idle(self):
@@ -144,4 +163,4 @@ class Page:
         """A picture of the whole page, where a folder is named for them."""
         folder = os.environ.get("SIMCROP_SCREENSHOTS")
         if folder:
-            self.tab.screenshot(path=Path(folder) / f"{name}.png")
+            self.tab.screenshot(path=Path(folder) / f"{self.scan.key}-{name}.png")

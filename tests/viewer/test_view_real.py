@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from page_hand import Page, Served
 from PIL import Image
 from recording import SIZE, Recording
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("scan", ["lidc"], indirect=True)]
 
 REPORT = (
     "Mass in the left lower lobe. No pleural effusion. The trachea is in the "
@@ -37,21 +36,6 @@ CLICK = """async (row) => {
   rows[row].click();
   return await changed;
 }"""
-
-
-@pytest.fixture(scope="module")
-def viewer(real_ct):
-    served = Served(real_ct("LIDC-IDRI-0001/ct.nii.gz"))
-    yield served
-    served.stop()
-
-
-@pytest.fixture(scope="module")
-def page(browser, viewer):
-    opened = Page(browser, viewer.address)
-    opened.tab.locator(".simcrop-name", has_text="ct.nii.gz").wait_for()
-    yield opened
-    opened.close()
 
 
 def test_the_mass_lies_under_the_heat(page):
@@ -105,12 +89,12 @@ def test_segments_of_a_real_chest_have_their_volumes(page):
     page.pictured("view-segment")
 
 
-def test_a_click_is_answered_soon_and_memory_stays_in_bounds(page, viewer, capsys):
+def test_a_click_is_answered_soon_and_memory_stays_in_bounds(page, served, capsys):
     """From the click on a sentence to the first new picture in the browser; memory of each process at the end."""
     times = [page.tab.evaluate(CLICK, (0, 3)[i % 2]) for i in range(CLICKS)]
     p50, p95 = np.percentile(times, (50, 95))
-    front = psutil.Process(viewer.process.pid)
-    parts = {"front": front, "session": viewer.child("SimCroPViewer.session"), "engine": viewer.child("cli serve")}
+    front = psutil.Process(served.process.pid)
+    parts = {"front": front, "session": served.child("SimCroPViewer.session"), "engine": served.child("cli serve")}
     memory = {name: process.memory_info().rss / 2**20 for name, process in parts.items()}
     said = f"click → first new picture: p50 {p50:.0f} ms, p95 {p95:.0f} ms of {CLICKS}; MiB: "
     said += ", ".join(f"{name} {size:.0f}" for name, size in memory.items())
