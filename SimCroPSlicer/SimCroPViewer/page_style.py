@@ -23,6 +23,12 @@ html { overflow: hidden; }
 .simcrop-views .layout-grid-item { min-width: 0; min-height: 0; overflow: hidden; }
 .simcrop-corner { position: absolute; top: 2px; left: 4px; padding-right: 6px; border-radius: 4px; }
 .simcrop-corner { color: #ddd; font-size: 12px; background: rgba(0, 0, 0, 0.55); }
+.simcrop-side-of { position: absolute; color: #fff; font-size: 13px; font-weight: 600; pointer-events: none; }
+.simcrop-side-of { text-shadow: 0 0 3px #000, 0 0 3px #000; }
+.simcrop-side-of.left { left: 6px; top: 50%; }
+.simcrop-side-of.right { right: 6px; top: 50%; }
+.simcrop-side-of.top { top: 4px; left: 50%; }
+.simcrop-side-of.bottom { bottom: 22px; left: 50%; }
 .simcrop-corner-right { position: absolute; top: 2px; right: 4px; }
 .simcrop-slider { position: absolute; bottom: 4px; left: 10px; width: calc(100% - 20px); }
 input[type=range] { accent-color: #80cbc4; height: 16px; }

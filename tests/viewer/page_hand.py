@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -151,6 +152,14 @@ class Page:
         """Click at a share of a view's width and height."""
         box = self.tab.locator(".simcrop-views img").nth(PLACES[view]).bounding_box()
         self.tab.mouse.click(box["x"] + box["width"] * across, box["y"] + box["height"] * down)
+
+    def clicked_at(self, view, across, down):
+        """The patient's R, A, S in mm that the page names after a click at a share of a view's width and height."""
+        note = self.tab.locator(".simcrop-note", has_text="R, A, S:")
+        before = note.inner_text() if note.count() else ""
+        self.click_in(view, across, down)
+        self.until(lambda: note.count() and note.inner_text() != before, "another place")
+        return [float(part) for part in re.findall(r"-?\d+", note.inner_text())]
 
     def download(self, words):
         """What a button of the section "Save" gives."""

@@ -55,6 +55,19 @@ def test_one_view_alone_and_four_again(page):
     page.until(lambda: page.tab.locator(".simcrop-views img").count() == 4, "four views")
 
 
+def test_letters_say_which_side_of_the_patient_is_where(reported):
+    """A click further along an edge's letter lies further on that side of the patient."""
+    page = reported.section("What is here?")
+    axes = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
+    for view, place in (("Axial", 0), ("Coronal", 1), ("Sagittal", 2)):
+        middle = page.clicked_at(view, 0.5, 0.5)
+        for edge, across, down in (("left", 0.4, 0.5), ("right", 0.6, 0.5), ("top", 0.5, 0.4), ("bottom", 0.5, 0.6)):
+            axis, sign = axes[page.tab.locator(f".simcrop-side-of.{edge}").nth(place).inner_text()]
+            moved = np.subtract(page.clicked_at(view, across, down), middle)
+            assert moved[axis] * sign > 3
+            assert np.abs(np.delete(moved, axis)).max() < abs(moved[axis]) / 3
+
+
 def test_a_report_becomes_rows_and_each_shows_its_place(page):
     page.paste(REPORT, rows=4)
     rows = page.rows(SENTENCES)
