@@ -109,7 +109,8 @@ def _mostly_in(air: NDArray[np.bool_], lung: NDArray[np.bool_]) -> NDArray[np.bo
     inside = np.bincount(parts[lung], minlength=count + 1)
     kept = 2 * inside > sizes
     kept[0] = False
-    return kept[parts]
+    found: NDArray[np.bool_] = kept[parts]
+    return found
 
 
 def _disc(volume: Volume, through: int) -> NDArray[np.bool_]:

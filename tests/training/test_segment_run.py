@@ -115,7 +115,7 @@ def test_what_was_learned_is_exported_with_where_it_comes_from(tuned):
     assert done.outcome.step == STEPS
     assert [(note.name, note.code) for note in done.left_out] == [("chest2", "unreadable-file")]
     model, metadata = load_segmentation_model(resolve_weights(str(folder)))
-    assert metadata.tasks == {"lungs": (1, 2)}
+    assert metadata.tasks == {"lungs": {"soft tissue": (1,), "lung": (2,)}}
     assert metadata.name == "lung-run"
     assert metadata.provenance.licence == "CC BY-SA 4.0; CC-BY-4.0"
     assert metadata.provenance.method == "mae3d"

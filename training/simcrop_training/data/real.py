@@ -84,7 +84,8 @@ def _placed(scan: RealScan, rng: np.random.Generator) -> tuple[Anatomy, Mask]:
     image = ndimage.affine_transform(scan.image, matrix, offset, SHAPE, order=1, cval=-1000.0)
 
     def moved(mask: Mask) -> Mask:
-        return ndimage.affine_transform(mask.view(np.uint8), matrix, offset, SHAPE, order=0).view(np.bool_)
+        there: Mask = ndimage.affine_transform(mask.view(np.uint8), matrix, offset, SHAPE, order=0).view(np.bool_)
+        return there
 
     regions = {name: moved(mask) for name, mask in scan.regions.items()}
     scale = (_LUNG_HIGH - _LUNG_LOW) / (high - low)

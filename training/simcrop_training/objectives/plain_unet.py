@@ -32,7 +32,8 @@ class PlainUnet(nn.Module):
     def __init__(self, config: SegmentationConfig) -> None:
         super().__init__()
         self.config = config
-        self.unet = UNet(3, 1, len(config.labels), _CHANNELS, _STRIDES, num_res_units=2)
+        # MONAI takes a step a level, or three of them, and says only the first.
+        self.unet = UNet(3, 1, len(config.labels), _CHANNELS, _STRIDES, num_res_units=2)  # type: ignore[arg-type]
 
     def forward(self, images_B1HWD: Tensor) -> Tensor:
         """(B, labels, H, W, D) scores."""
@@ -71,4 +72,5 @@ def load_unet(path: Path) -> PlainUnet:
 
 def on(model: PlainUnet, device: torch.device) -> PlainUnet:
     """The network on a device, in the memory layout that its convolutions are fastest in."""
-    return model.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    model.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return model
