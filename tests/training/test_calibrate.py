@@ -156,6 +156,19 @@ def test_an_engine_runs_on_the_file(calibrated):
     torch.testing.assert_close(engine.reference_embeddings[::100], engine.embed(some), atol=2e-3, rtol=2e-3)
 
 
+def test_weights_that_read_short_forms_are_calibrated_as_they_will_read(trained, held_out, tmp_path):
+    """What the file keeps of the reference sentences is what an engine on it makes of them."""
+    tensors, metadata = load_weights(trained)
+    config = dataclasses.replace(TINY, text=dataclasses.replace(TINY.text, short_forms=True))
+    save_weights(tmp_path / "both.safetensors", tensors, dataclasses.replace(metadata, config=config))
+    calibrate(tmp_path / "both.safetensors", held_out, tmp_path / "calibrated.safetensors")
+    engine = Engine(str(tmp_path / "calibrated.safetensors"), "cpu")
+    assert engine.config.text.short_forms
+    some = reference_sentences()[::50]
+    torch.testing.assert_close(engine.reference_embeddings[::50], engine.embed(some), atol=2e-3, rtol=2e-3)
+    assert torch.allclose(engine.reference_embeddings.norm(dim=1), torch.ones(500), atol=2e-3)
+
+
 def test_segmentation_weights_are_refused(bright_finder, held_out, tmp_path):
     with pytest.raises(SimCroPError):
         calibrate(bright_finder / "segmentation.safetensors", held_out, tmp_path / "out.safetensors")
