@@ -267,16 +267,52 @@ def test_all_belong_to_the_study_and_its_space(objects, axial):
             assert PATIENT.encode() in path.read_bytes()
 
 
+SECRETS = {
+    "OtherPatientNames": "SECRET^OTHER", "OtherPatientIDs": "SECRET-1", "PatientAddress": "SECRET street",
+    "PatientComments": "SECRET remark", "PatientAge": "077Y", "PatientWeight": "77.7", "EthnicGroup": "SECRET group",
+    "Occupation": "SECRET work", "AdditionalPatientHistory": "SECRET past", "MilitaryRank": "SECRET rank",
+    "IssuerOfPatientID": "SECRET issuer", "StudyDescription": "SECRET study", "SeriesDescription": "SECRET series",
+    "ProtocolName": "SECRET protocol", "PhysiciansOfRecord": "SECRET^DOCTOR", "OperatorsName": "SECRET^OPERATOR",
+    "PerformingPhysicianName": "SECRET^PERFORMER", "RequestingPhysician": "SECRET^ASKER",
+    "InstitutionName": "SECRET clinic", "InstitutionAddress": "SECRET road", "StationName": "SECRET-CT",
+    "DeviceSerialNumber": "SECRET-9", "InstitutionalDepartmentName": "SECRET ward",
+    "AdmittingDiagnosesDescription": "SECRET reason", "ClinicalTrialSubjectID": "SECRET-TRIAL",
+    "ClinicalTrialSponsorName": "SECRET sponsor", "ImageComments": "SECRET comment",
+}  # fmt: skip
+
+
 def test_deidentified_objects_name_nobody(spoken, scale, axial, tmp_path):
-    volume, source = read_volume(axial), read_source(axial).deidentified()
+    volume, told = read_volume(axial), read_source(axial)
+    for image in told.images:
+        for keyword, value in SECRETS.items():
+            setattr(image, keyword, value)
+        image.private_block(0x0011, "SECRET MAKER", create=True).add_new(0x01, "LO", "SECRET private")
+    source = told.deidentified()
     write_dicom_grounding(tmp_path / "out", *spoken, scale, source)
     write_segmentation(tmp_path / "out" / "seg.dcm", labelled(volume), source, spoken[0].weights)
     for path in (tmp_path / "out").iterdir():
         content = path.read_bytes()
         assert PATIENT.encode() not in content
-        assert b"12345" not in pydicom.dcmread(path).PatientID.encode()
-        assert pydicom.dcmread(path).StudyInstanceUID == source.images[0].StudyInstanceUID
+        assert b"SECRET" not in content
+        made = pydicom.dcmread(path)
+        assert not [made.get(name) for name in ("PatientAge", "PatientWeight") if made.get(name)]
+        assert b"12345" not in made.PatientID.encode()
+        assert made.PatientIdentityRemoved == "YES"
+        assert made.StudyInstanceUID == source.images[0].StudyInstanceUID
     assert read_source(axial).images[0].PatientName == PATIENT
+
+
+def test_a_deidentified_multi_frame_series_keeps_where_its_frames_lie(tmp_path):
+    (tmp_path / "ct").mkdir()
+    save(enhanced(Series(), list(range(12))), tmp_path / "ct" / "enhanced.dcm")
+    told = read_source(tmp_path / "ct")
+    told.images[0].SharedFunctionalGroupsSequence[0].ImageComments = "SECRET comment"
+    frames = told.deidentified().images[0].PerFrameFunctionalGroupsSequence
+    assert [f.PlanePositionSequence for f in frames] == [
+        f.PlanePositionSequence for f in told.images[0].PerFrameFunctionalGroupsSequence
+    ]
+    assert "SECRET" not in str(told.deidentified().images[0])
+    assert PATIENT not in str(told.deidentified().images[0])
 
 
 def test_a_series_to_which_nothing_can_refer_is_refused(tmp_path):

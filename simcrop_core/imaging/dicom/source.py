@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,16 @@ _IDENTIFYING = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
+# All that is left of a series without identity: what it is, where its voxels lie, and by which UIDs it is found. A
+# list of what may stay, since nobody knows all the places where a scanner or a clinic writes names.
+_WITHOUT_IDENTITY = (
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
+    "PositionReferenceIndicator", "Modality", "ImageType", "SeriesNumber", "InstanceNumber", "NumberOfFrames", "Rows",
+    "Columns", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
+    "SpacingBetweenSlices", "SliceLocation",
+)  # fmt: skip
+_PLACES = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,13 +52,30 @@ class SourceSeries:
         return None if found is None else int(found)
 
     def deidentified(self) -> SourceSeries:
-        """Without the words and dates that name patient and study, and with the UIDs by which objects are found."""
-        images = tuple(copy.deepcopy(image) for image in self.images)
-        for image in images:
-            for keyword in _IDENTIFYING:
-                setattr(image, keyword, "")
-            image.PatientIdentityRemoved = "YES"
-        return SourceSeries(images)
+        """Geometry, and the UIDs by which objects are found; nothing else of patient, study, scanner or clinic."""
+        return SourceSeries(tuple(_without_identity(image) for image in self.images))
+
+
+def _without_identity(image: Dataset) -> Dataset:
+    left = _only(image, _WITHOUT_IDENTITY)
+    for keyword in _GROUPS:
+        if keyword in image:
+            setattr(left, keyword, [_only(group, _PLACES) for group in image[keyword].value])
+    for keyword in _IDENTIFYING:
+        setattr(left, keyword, "")
+    left.PatientIdentityRemoved = "YES"
+    if hasattr(image, "file_meta"):
+        left.file_meta = image.file_meta
+    return left
+
+
+def _only(dataset: Dataset, keywords: Sequence[str]) -> Dataset:
+    """A copy with these attributes alone."""
+    left = Dataset()
+    for keyword in keywords:
+        if keyword in dataset:
+            left.add(copy.deepcopy(dataset[keyword]))
+    return left
 
 
 def read_source(path: Path, *, series: str | None = None, job: Job | None = None) -> SourceSeries:
