@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch import Tensor
 
 from simcrop_core.imaging.affine import spacing_mm
 from simcrop_core.imaging.lattice import Lattice
@@ -35,16 +37,49 @@ class Lungs:
     """Lungs on the grid of a volume.
 
     Attributes:
-        labels: (x, y, z) uint8 of the voxels in `box`; 0 is no lung.
-        box: of the volume's voxels; there is no lung outside it.
+        voxels: (x, y, z) bool of the volume's voxels in `box`.
+        box: there is no lung outside it.
+        values: the network's labels that are lungs or lobes.
+        beyond: (3, n) the lattice points beyond the network's edge that may be lung.
+        edge: (3, n) of each, the nearest point that the network calls lung.
     """
 
-    labels: NDArray[np.uint8]
+    voxels: NDArray[np.bool_]
     box: tuple[slice, slice, slice]
+    values: list[int]
+    beyond: NDArray[np.intp]
+    edge: NDArray[np.intp]
 
-    def draw_on(self, labels: NDArray[np.uint8], kept: NDArray[np.uint8]) -> None:
-        """Write them over a label map of the volume, each as its value in `kept` (`models.structures.kept_values`)."""
-        np.copyto(labels[self.box], kept[self.labels], where=self.labels > 0)
+    def spread(self, scores_CHWD: Tensor) -> None:
+        """Let the scores of lungs go on beyond the network's edge as they are at it: a side stays a side."""
+        (h, w, d), (at_h, at_w, at_d) = torch.from_numpy(self.beyond), torch.from_numpy(self.edge)
+        for value in self.values:
+            scores_CHWD[value, h, w, d] = scores_CHWD[value, at_h, at_w, at_d]
+
+    def best(self, scores_CXY: Tensor, rows: slice, columns: slice, z: int) -> Tensor:
+        """The best label of each voxel of a part of one slice: of the lungs' where lungs are, else of the others'.
+
+        Args:
+            scores_CXY: of the part; those of lungs are lost.
+            rows: of the volume's voxels along x that it covers.
+            columns: the same along y.
+            z: the slice.
+        """
+        here = torch.zeros(scores_CXY.shape[1:], dtype=torch.bool)
+        x, y, through = self.box
+        if through.start <= z < through.stop:
+            inside = (_within(rows, x), _within(columns, y))
+            part = self.voxels[_within(x, rows), _within(y, columns), z - through.start]
+            here[inside] = torch.from_numpy(np.ascontiguousarray(part))
+        lung = torch.tensor(self.values)[scores_CXY[self.values].argmax(dim=0)]
+        scores_CXY[self.values] = -torch.inf
+        return torch.where(here, lung, scores_CXY.argmax(dim=0))
+
+
+def _within(one: slice, other: slice) -> slice:
+    """What two spans share, counted from the start of the first."""
+    start = max(one.start, other.start)
+    return slice(start - one.start, max(start, min(one.stop, other.stop)) - one.start)
 
 
 def lungs_by_density(
@@ -58,23 +93,23 @@ def lungs_by_density(
         volume: the CT, HU.
         names: of the labels, by value: those of lungs and lobes end in these words.
     """
-    lung_HWD = np.isin(labels_HWD, lung_values(names))
+    values = lung_values(names)
+    lung_HWD = np.isin(labels_HWD, values)
     if not lung_HWD.any():
         return None
     spacing = tuple(spacing_mm(lattice.affine))
     away_mm, nearest = ndimage.distance_transform_edt(~lung_HWD, sampling=spacing, return_indices=True)
-    allowed_HWD = (away_mm <= NEAR_MM) & ~np.isin(
-        labels_HWD, [value for value, name in enumerate(names) if name in _AIRWAYS]
-    )
-    side_HWD = np.where(allowed_HWD, labels_HWD[tuple(nearest)], 0).astype(np.uint8)
+    airways = [value for value, name in enumerate(names) if name in _AIRWAYS]
+    allowed_HWD = (away_mm <= NEAR_MM) & ~np.isin(labels_HWD, airways)
     deep_HWD = ndimage.distance_transform_edt(lung_HWD, sampling=spacing) > DEEP_MM
 
     grid = _Lookup(lattice, ndimage.find_objects(allowed_HWD.astype(np.uint8))[0])
-    side, deep = grid(side_HWD), grid(deep_HWD)
-    air = (volume.voxels[grid.box] < AIR_HU) & (side > 0)
-    found = _mostly_in(air, grid(lung_HWD)) | deep
-    found = ndimage.binary_closing(found, structure=_disc(volume, lattice.axes[2]))
-    return Lungs(np.where(found, side, 0).astype(np.uint8), grid.box)
+    allowed = grid(allowed_HWD)
+    air = (volume.voxels[grid.box] < AIR_HU) & allowed
+    found = _mostly_in(air, grid(lung_HWD)) | grid(deep_HWD)
+    found = ndimage.binary_closing(found, structure=_disc(volume, lattice.axes[2])) & allowed
+    beyond = np.stack(np.nonzero(allowed_HWD & ~lung_HWD))
+    return Lungs(found, grid.box, values, beyond, nearest[:, *beyond].astype(np.intp))
 
 
 def lung_values(names: Sequence[str]) -> list[int]:

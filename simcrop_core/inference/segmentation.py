@@ -18,7 +18,7 @@ from simcrop_core.imaging.lattice import Lattice, lattice_of
 from simcrop_core.imaging.resample import resample_box
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.device import is_out_of_memory, prepared
-from simcrop_core.inference.lung_edges import Lungs, lung_values, lungs_by_density
+from simcrop_core.inference.lung_edges import Lungs, lungs_by_density
 from simcrop_core.models.structures import Structures, kept_values, numbered
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.progress import Job
@@ -26,7 +26,6 @@ from simcrop_core.progress import Job
 # Windows share a quarter: half, as in the released script, costs 2.4 times the windows for the same label map to
 # within the network's own error (docs/performance.md).
 OVERLAP = 0.25
-_NEVER = -1e4
 _IMPORTING = threading.Lock()
 _WINDOWS_AT_ONCE = {"cuda": 8, "mps": 2, "cpu": 1}
 
@@ -78,19 +77,18 @@ def segment_volume(
     lattice = lattice_of(volume, config.frame.spacing_mm, config.frame.axes)
     image = resample_box(volume, lattice, (0, 0, 0), lattice.shape, hu_window=config.frame.hu_window)
     scores_CHWD = _window_scores(model, torch.from_numpy(image), job, warn)
-    lungs = _taken_out(scores_CHWD, lattice, volume, config.labels) if config.lung_edges else None
+    lungs = _lungs(scores_CHWD, lattice, volume, config.labels) if config.lung_edges else None
     kept = kept_values(structures, len(config.labels))
-    labels = labels_on_volume(scores_CHWD, lattice, kept=kept, job=job)
-    if lungs is not None:
-        lungs.draw_on(labels, kept)
+    labels = labels_on_volume(scores_CHWD, lattice, kept=kept, lungs=lungs, job=job)
     return Labelmap(labels, volume.affine, numbered(structures))
 
 
 @torch.inference_mode()
-def _taken_out(scores_CHWD: Tensor, lattice: Lattice, volume: Volume, names: Sequence[str]) -> Lungs | None:
-    """The lungs by density; what the scores then say of a voxel is what it is if it is no lung."""
+def _lungs(scores_CHWD: Tensor, lattice: Lattice, volume: Volume, names: Sequence[str]) -> Lungs | None:
+    """The lungs by density; scores of lungs are spread to where they reach."""
     lungs = lungs_by_density(scores_CHWD.argmax(dim=0).numpy().astype(np.uint8), lattice, volume, names)
-    scores_CHWD[lung_values(names)] = _NEVER
+    if lungs is not None:
+        lungs.spread(scores_CHWD)
     return lungs
 
 
@@ -167,7 +165,9 @@ def _slide(model: UNETR, image_HWD: Tensor, at_once: int, job: Job) -> Tensor:
 
 
 @torch.inference_mode()
-def labels_on_volume(scores_CHWD: Tensor, lattice: Lattice, *, kept: NDArray[np.uint8], job: Job) -> NDArray[np.uint8]:
+def labels_on_volume(
+    scores_CHWD: Tensor, lattice: Lattice, *, kept: NDArray[np.uint8], lungs: Lungs | None = None, job: Job
+) -> NDArray[np.uint8]:
     """The best label of every voxel of the volume, from scores interpolated trilinearly between lattice points.
 
     Only slices and rows near a kept label are interpolated; everything else is background.
@@ -176,6 +176,7 @@ def labels_on_volume(scores_CHWD: Tensor, lattice: Lattice, *, kept: NDArray[np.
         scores_CHWD: class scores on the lattice.
         lattice: of the volume.
         kept: (labels,) what is written where a label wins; 0, background, where it is not kept.
+        lungs: where lungs are, where their labels alone are asked, and the others' elsewhere.
         job: told after every slice.
 
     Returns:
@@ -189,6 +190,8 @@ def labels_on_volume(scores_CHWD: Tensor, lattice: Lattice, *, kept: NDArray[np.
     # To the volume's axis order, then z outermost: the memory order of what is written.
     scores_CXYZ = scores_CHWD.permute(0, *(1 + lattice.axes.index(axis) for axis in range(3)))
     spans = [_span(lattice, axis, found[0]) for axis in range(3)]
+    if lungs is not None:
+        spans = [_both(span, box) for span, box in zip(spans, lungs.box, strict=True)]
     x_low, x_high, x_share = _shares(lattice, 0, spans[0])
     y_low, y_high, y_share = _shares(lattice, 1, spans[1])
     z_low, z_high, z_share = _shares(lattice, 2, spans[2])
@@ -198,7 +201,9 @@ def labels_on_volume(scores_CHWD: Tensor, lattice: Lattice, *, kept: NDArray[np.
         plane = torch.lerp(scores_CXYZ[..., z_low[i]], scores_CXYZ[..., z_high[i]], z_share[i])
         lines = torch.lerp(plane[:, x_low], plane[:, x_high], x_share[:, None])
         voxels = torch.lerp(lines[..., y_low], lines[..., y_high], y_share)
-        out[spans[0], spans[1], spans[2].start + i] = keep[voxels.argmax(dim=0)].numpy()
+        z = spans[2].start + i
+        best = voxels.argmax(dim=0) if lungs is None else lungs.best(voxels, spans[0], spans[1], z)
+        out[spans[0], spans[1], z] = keep[best].numpy()
     job.step("Writing labels", len(z_low), len(z_low))
     return out
 
@@ -209,6 +214,10 @@ def _span(lattice: Lattice, volume_axis: int, found: tuple[slice, ...]) -> slice
     ends = lattice.voxel_coordinates(axis, [found[axis].start - 1, found[axis].stop])
     size = lattice.volume_shape[volume_axis]
     return slice(max(0, int(np.floor(ends.min()))), min(size, int(np.ceil(ends.max())) + 1))
+
+
+def _both(one: slice, other: slice) -> slice:
+    return slice(min(one.start, other.start), max(one.stop, other.stop))
 
 
 def _shares(lattice: Lattice, volume_axis: int, span: slice) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,7 +14,7 @@ from simcrop_core.imaging.affine import apply
 from simcrop_core.imaging.frame_config import FrameConfig
 from simcrop_core.imaging.lattice import lattice_of
 from simcrop_core.inference.lung_edges import lungs_by_density
-from simcrop_core.inference.segmentation import segment_volume
+from simcrop_core.inference.segmentation import labels_on_volume, segment_volume
 from simcrop_core.models.config import SegmentationConfig, VisionConfig
 from simcrop_core.models.structures import each_alone
 from simcrop_core.progress import Job
@@ -49,9 +49,10 @@ def drawn(volume, grow_mm, labels_of=roughly):
     lattice = lattice_of(volume, (4.0, 4.0, 6.0), "RAS")
     labels = labels_of(points_of(lattice.affine, lattice.shape), grow_mm)
     lungs = lungs_by_density(labels, lattice, volume, NAMES)
-    out = np.zeros(volume.shape, np.uint8)
-    lungs.draw_on(out, np.array([0, 1, 2, 0, 0], np.uint8))
-    return out
+    scores = nn.functional.one_hot(torch.from_numpy(labels).long(), len(NAMES)).movedim(-1, 0).float()
+    lungs.spread(scores)
+    kept = np.array([0, 1, 2, 0, 0], np.uint8)
+    return labels_on_volume(scores, lattice, kept=kept, lungs=lungs, job=Job())
 
 
 def dice(a, b):
