@@ -38,7 +38,10 @@ class AskPart:
         self._desk.state.ask_answer = ""
 
     def _typed(self, ask_text: str | None, **_: Any) -> None:
-        if (ask_text or "").strip() not in ("", self._kept):
+        typed = (ask_text or "").strip()
+        if not typed:
+            self._desk.state.ask_answer = ""
+        elif typed != self._kept:
             self._later()
 
     def _ask(self, *, provisional: bool) -> None:
