@@ -149,7 +149,9 @@ def test_a_file_is_opened_by_path_where_the_server_is_local(client, chest, tmp_p
         assert opened.ground(SENTENCES[:1]).document["volume"]["name"]
     with pytest.raises(UnreadableFile):
         client.open_path(tmp_path / "nothing.nii.gz")
-    nibabel.save(nibabel.Nifti1Image(np.stack([chest.voxels] * 2, axis=3), chest.affine), tmp_path / "4d.nii")
+    later = chest.voxels.copy()
+    later[0, 0, 0] += 1  # The server knows a volume that it holds already, whatever it is called.
+    nibabel.save(nibabel.Nifti1Image(np.stack([chest.voxels, later], axis=3), chest.affine), tmp_path / "4d.nii")
     with pytest.raises(NotASingleVolume, match="2 volumes"):
         client.open_path(tmp_path / "4d.nii")
     with client.open_path(tmp_path / "4d.nii", frame=2) as second:
