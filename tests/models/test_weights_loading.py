@@ -152,7 +152,10 @@ def test_verify_finds_a_flipped_byte(weights):
 def test_verify_finds_tensors_of_another_model_and_numbers_that_are_none(weights):
     grounding, organs = weights[0] / "grounding.safetensors", weights[0] / "segmentation.safetensors"
     rewritten(grounding, without("norm.bias"))
-    rewritten(organs, lambda tensors: tensors | {"out.conv.conv.bias": torch.full_like(tensors["out.conv.conv.bias"], torch.nan)})
+    rewritten(
+        organs,
+        lambda tensors: tensors | {"out.conv.conv.bias": torch.full_like(tensors["out.conv.conv.bias"], torch.nan)},
+    )
     found = outcomes(resolve_weights(weights[0]))
     assert found[grounding.name, "configuration"] is False
     assert found[organs.name, "finite numbers"] is False
