@@ -46,6 +46,12 @@ def test_a_sample_of_an_earlier_version_keeps_what_it_knew(tmp_path):
     assert [SAMPLE_LABELS[value] for value in then.known] == list(ORGANS[1:])
 
 
+def test_a_sample_of_which_nothing_is_said_is_read_again(tmp_path):
+    labels = np.zeros((8, 8, 4), np.uint8)
+    save_sample(tmp_path / "silent.npz", Sample(labels.astype(np.int16), labels, (1,), ()))
+    assert load_sample(tmp_path / "silent.npz").truths == ()
+
+
 def test_augmentation_moves_the_truth_with_the_image(phantom_folder):
     sample = load_sample(sample_paths([phantom_folder])[1])
     quiet = Augmentation(zoom=0.0, cut_rate=0.0, densities=0.0, noise_hu=0.0, blur_rate=0.0, kernel=0.0)

@@ -115,8 +115,8 @@ def load_sample(path: Path) -> Sample:
     """Read what `save_sample` wrote."""
     with np.load(path) as stored:
         meta = json.loads(stored["meta"].tobytes())
-        ends = np.cumsum([t[5] for t in meta["truths"]])[:-1].astype(int)
-        cells, counts = np.split(stored["cells"], ends), np.split(stored["counts"], ends)
+        ends = np.cumsum([t[5] for t in meta["truths"]]).astype(int)
+        cells, counts = (np.split(stored[name], ends)[:-1] for name in ("cells", "counts"))
         truths = tuple(
             Truth(t[0], t[1], t[2], t[3], t[4], c, n, t[6])
             for t, c, n in zip(meta["truths"], cells, counts, strict=True)
