@@ -19,7 +19,7 @@ QUICK = Settings(frame=FrameConfig(spacing_mm=(6.0, 6.0, 12.0), shape=(56, 56, 2
 
 def records_of(folder: Path) -> dict[Path, int]:
     """The store's records and when each was written."""
-    return {path: path.stat().st_mtime_ns for path in folder.glob("records/*/*.json")}
+    return {path: path.stat().st_mtime_ns for path in folder.glob("records/*/[!.]*.json")}
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
