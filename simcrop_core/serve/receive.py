@@ -16,9 +16,9 @@ from simcrop_core.imaging.single_volume import single_volume
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.imaging.voxel_values import to_hounsfield
 from simcrop_core.results import PassportFinding
+from simcrop_core.serve.content_id import content_id
 from simcrop_core.serve.frames import ArrayPart, FrameDecoder
 from simcrop_core.serve.store import Store
-from simcrop_core.serve.wire import content_id
 
 _LONGEST_LINE = 64 << 10
 _LONGEST_NAME = 200

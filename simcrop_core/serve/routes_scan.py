@@ -13,12 +13,12 @@ from simcrop_core.imaging.overview import volume_info
 from simcrop_core.inference.session import Session
 from simcrop_core.serve import bodies
 from simcrop_core.serve.ask import FRAMES, Frames, Owner, TheLease, TheService, streamed
+from simcrop_core.serve.content_id import content_id
 from simcrop_core.serve.frames import CONTENT_TYPE
 from simcrop_core.serve.receive import receive_volume
 from simcrop_core.serve.running import Outcome, Running
 from simcrop_core.serve.service import Service
 from simcrop_core.serve.store import Lease
-from simcrop_core.serve.wire import content_id
 
 router = APIRouter(tags=["scan"])
 

@@ -7,7 +7,6 @@ in docs/serve.md.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from simcrop_core.errors import BrokenAnswer, NotAuthorised
+from simcrop_core.serve.content_id import content_id, content_id_steps
 from simcrop_core.serve.frames import (
     CHUNK,
     CONTENT_TYPE,
@@ -257,25 +257,6 @@ def _sentences(sentences: Sequence[Sentence] | None) -> list[dict[str, str]] | N
     if sentences is None:
         return None
     return [{"text": s, "heading": ""} if isinstance(s, str) else dict(s) for s in sentences]
-
-
-def content_id(voxels: Array, affine: Array) -> str:
-    """The id by which servers know a volume's content; asking with it first may save sending the volume."""
-    *_, last = content_id_steps(voxels, affine)
-    assert last is not None
-    return last
-
-
-def content_id_steps(voxels: Array, affine: Array) -> Iterator[str | None]:
-    """The same in steps of a chunk each, for a thread that must not be held; the last step gives the id."""
-    dtype = voxels.dtype.newbyteorder("<")
-    digest = hashlib.sha256(json.dumps([dtype.name, list(voxels.shape)]).encode())
-    digest.update(np.ascontiguousarray(affine, dtype="<f8").tobytes())
-    for piece in array_frames("", voxels, "raw"):
-        _, _, raw = piece.partition(b"\n")
-        digest.update(raw)
-        yield None
-    yield digest.hexdigest()
 
 
 class Answer:

@@ -23,7 +23,7 @@ from simcrop_core.imaging.passport import check
 from simcrop_core.imaging.read import read_volume
 from simcrop_core.models.checksum import read_sha256
 from simcrop_core.models.weights import Thresholds, load_weights, save_weights
-from simcrop_core.serve.wire import content_id
+from simcrop_core.serve.content_id import content_id
 
 ROOT = Path(__file__).parents[2]
 # One process does everything, as loading torch is what takes the time: the commands, then what only Python asks for.
