@@ -21,6 +21,8 @@ STATIONS = {
     "prevascular": (-6, 34, 60),
     "paraoesophageal": (6, -30, -10),
 }
+# Free fluid thrice as often as any other; a plain word stays out of the sentences.
+EFFUSIONS = ("", "", "", "loculated", "subpulmonic")
 DEVICES = ("central venous catheter", "port catheter", "pacemaker", "sternal wires", "aortic valve", "coronary stent")
 
 _LOOKS: dict[str, tuple[str, ...]] = {
@@ -156,7 +158,9 @@ def _outside(rng: np.random.Generator, f: Finding, lobe: int) -> Finding:
     """Findings of the pleura, the mediastinum, the heart and vessels."""
     side = "left" if lobe <= 2 else "right"
     size = str(rng.choice(["small", "moderate", "large"]))
-    if f.kind in ("pleural effusion", "pneumothorax"):
+    if f.kind == "pleural effusion":
+        return replace(f, side=side, severity=size, looks=str(rng.choice(EFFUSIONS)))
+    if f.kind == "pneumothorax":
         return replace(f, side=side, severity=size)
     if f.kind == "lymphadenopathy":
         place = str(rng.choice(list(STATIONS)))

@@ -13,18 +13,44 @@ from simcrop_core.phantom.style_a.tubes import Tube, polyline
 
 
 def draw_effusion(a: Anatomy, f: Finding) -> Mask:
-    """Free fluid behind and below a lung, its upper edge a meniscus, the lung beside it a little collapsed."""
+    """Fluid of the pleural space: free, encapsulated at the chest wall, or below the lung."""
     rng = f.stream()
     lung = a.labels == (1 if f.side == "left" else 2)
+    fluid = {"loculated": _loculated, "subpulmonic": _subpulmonic}.get(f.looks, _free)(a, f, lung, rng)
+    np.copyto(a.image, rng.uniform(2, 22) + 3 * smooth_noise(rng, 60, a.grid), where=fluid)
+    a.take(fluid)
+    return fluid
+
+
+def _free(a: Anatomy, f: Finding, lung: Mask, rng: np.random.Generator) -> Mask:
+    """Behind and below the lung, its upper edge a meniscus, the lung beside it a little collapsed."""
     low, high = {"small": (7, 16), "moderate": (22, 38)}.get(f.severity, (48, 75))
     level = quantile(a.space.y, lung, 0.01) + np.float32(rng.uniform(low, high))
     fill = a.space.y + 0.28 * np.maximum(a.above, 0) - 0.5 * np.clip(18 - a.depth, 0, 18)
     fluid: Mask = lung & (fill < level)
     squeezed = lung & ~fluid & (fill < level + (5 if f.severity == "small" else 14))
     a.image[squeezed] = 0.4 * a.image[squeezed] + 10
-    np.copyto(a.image, rng.uniform(2, 22) + 3 * smooth_noise(rng, 60, a.grid), where=fluid)
-    a.take(fluid)
     return fluid
+
+
+def _loculated(a: Anatomy, f: Finding, lung: Mask, rng: np.random.Generator) -> Mask:
+    """A lens of fluid on the chest wall, behind or beside the lung, wherever it was caught."""
+    low, high = {"small": (9, 14), "moderate": (15, 22)}.get(f.severity, (23, 34))
+    thick, wide = rng.uniform(low, high), rng.uniform(2.0, 3.2)
+    x = np.float32(rng.uniform(45, 110) * (-1 if f.side == "left" else 1))
+    z = quantile(a.space.z, lung, float(rng.uniform(0.15, 0.7)))
+    away = np.hypot((a.space.x - x) / np.float32(thick * wide), (a.space.z - z) / np.float32(thick * wide))
+    lens = np.float32(thick) * np.clip(1 - away * away, 0, None)
+    behind: Mask = lung & (a.depth < lens) & (a.space.y < quantile(a.space.y, lung, 0.6))
+    return behind
+
+
+def _subpulmonic(a: Anatomy, f: Finding, lung: Mask, rng: np.random.Generator) -> Mask:
+    """Between the lung's base and the diaphragm, thickest over the dome's back."""
+    low, high = {"small": (8, 14), "moderate": (15, 24)}.get(f.severity, (25, 40))
+    level = np.float32(rng.uniform(low, high)) - 0.12 * np.clip(a.space.y, -60, 60)
+    base: Mask = lung & (a.above < level)
+    return base
 
 
 def draw_pneumothorax(a: Anatomy, f: Finding) -> Mask:

@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from simcrop_core.phantom.style_a.body import Body
 from simcrop_core.phantom.style_a.space import PLAN, Field, Grid, Points, Space, body_space, resampled, smooth_noise
 
+# A dome that stands high (paresis, loss of volume, a full stomach): how often, and how much higher.
+_RAISED_RATE, _RAISED_MM = 0.15, (15.0, 45.0)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scaffold:
@@ -101,8 +104,12 @@ def _gutter(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _above_diaphragm(space: Space, body: Body, rng: np.random.Generator) -> Field:
-    """Height above the diaphragm's two domes, right a little higher than left."""
+    """Height above the diaphragm's two domes, right a little higher than left; now and then one is raised."""
     right, left = -78 + body.breath_mm + rng.normal(0, 4), -88 + body.breath_mm + rng.normal(0, 5)
+    own = body.stream("diaphragm")
+    if own.random() < _RAISED_RATE:
+        raised = own.uniform(*_RAISED_MM)
+        right, left = (right + raised, left) if own.random() < 0.5 else (right, left + raised)
     blend = np.clip(space.x / 60 + 0.5, 0, 1)
     lateral = np.abs(space.x) - 62
     side = np.where(lateral > 0, 50 * (lateral / 68) ** 2, 14 * (lateral / 62) ** 2)

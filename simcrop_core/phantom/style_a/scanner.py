@@ -1,4 +1,4 @@
-"""What a scanner adds to the truth: field of view, blur or sharpening, thick slices, noise with its texture, drift."""
+"""What a scanner adds: field of view, blur or sharpening, thick slices, noise with its texture, drift, streaks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, label
 
 from simcrop_core.phantom.style_a.body import Body
 from simcrop_core.phantom.style_a.space import Field, Grid, Mask, spread
 
 _OUTSIDE_HU = -1024
 _OWN_EXTENT = 0.4
+# Streaks leave what is denser than any bone; of many pieces in a slice the largest few count.
+_METAL_HU, _MOST_PIECES = 2000.0, 4
+_STREAK_REACH_MM, _STREAK_HU, _STREAKS = 35.0, (60.0, 260.0), 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ def scanned(image: Field, grid: Grid, drawn: Grid, body: Body, view: View) -> ND
     level = float(np.exp(rng.uniform(np.log(4), np.log(32)))) * (1.3 if sharp else 1.0)
     grain_mm, drift, edge = rng.uniform(0.6, 1.6) * (0.7 if sharp else 1.0), rng.normal(0, 5), rng.uniform(0.3, 0.8)
     uneven = rng.uniform(0.75, 1.2, (5, 5, 5))
+    _add_streaks(image, grid, body.stream("streaks"))
     for axis, mm in ((0, kernel_mm), (1, kernel_mm), (2, thick_mm)):
         # Shapes were drawn voxel by voxel: a voxel's own extent blurs them too.
         _blur(image, float(np.hypot(mm, _OWN_EXTENT * drawn_mm[axis])) / grid.spacing_mm[axis], axis)
@@ -103,6 +107,28 @@ def _add_noise(
         noise *= np.float32(level / noise[::9, ::9, ::5].std()) * spread(uneven, grid, slab)
         noise += drift
         image[slab] += noise
+
+
+def _add_streaks(image: Field, grid: Grid, rng: np.random.Generator) -> None:
+    """Bright and dark rays about metal in the plane of slices, fading with the distance."""
+    strength, rays = rng.uniform(*_STREAK_HU), rng.integers(2, 9, _STREAKS)
+    phases, turn = rng.uniform(0, 2 * np.pi, _STREAKS), rng.uniform(-0.08, 0.08, _STREAKS)
+    x, y, _ = (axis[:, :, 0] for axis in grid.axes())
+    for z in np.flatnonzero((image > _METAL_HU).any((0, 1))):
+        pieces, count = label(image[:, :, z] > _METAL_HU)
+        sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+        for piece in np.argsort(sizes)[::-1][:_MOST_PIECES] + 1:
+            i, j = (float(v.mean()) for v in np.nonzero(pieces == piece))
+            dx = x - np.float32((i - (grid.shape[0] - 1) / 2) * grid.spacing_mm[0])
+            dy = y - np.float32((j - (grid.shape[1] - 1) / 2) * grid.spacing_mm[1])
+            away, angle = np.hypot(dx, dy), np.arctan2(dy, dx)
+            across_mm = float(np.sqrt(sizes[piece - 1] * grid.spacing_mm[0] * grid.spacing_mm[1]))
+            waves = sum(
+                np.cos(np.float32(n) * angle + np.float32(p + z * grid.spacing_mm[2] * t))
+                for n, p, t in zip(rays, phases, turn, strict=True)
+            )
+            fade = np.float32(strength * min(across_mm / 8, 1.5)) * np.exp(-away / np.float32(_STREAK_REACH_MM))
+            image[:, :, z] += np.where(pieces == piece, 0, fade * waves / np.float32(np.sqrt(_STREAKS)))
 
 
 def _blur(image: Field, sigma: float, axis: int) -> None:

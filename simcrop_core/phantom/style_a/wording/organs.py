@@ -135,9 +135,33 @@ NORMAL: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
+# Ways to name a part of the body and to say nothing of its state; {n} is one of its names above.
+_NAMED = (
+    "{n}.",
+    "The {n}.",
+    "Visible {n}.",
+    "Level of the {n}.",
+    "The {n} is included.",
+    "The {n} is included in the scan.",
+    "The {n} is seen.",
+    "Part of the {n} is shown in the lower sections.",
+    "Location of the {n}.",
+    "The {n} was evaluated.",
+    "Sections through the {n}.",
+    "{n}, as far as included.",
+)
+_AS_WRITTEN = 0.6
+
+
 def anatomy(region: str, rng: np.random.Generator) -> str:
     """A sentence that names an organ or region and nothing else."""
-    return str(rng.choice(ANATOMY[region]))
+    name = str(rng.choice(ANATOMY[region]))
+    if rng.random() < _AS_WRITTEN:
+        return name
+    bare = name.removesuffix(".").removeprefix("The ").removeprefix("the ")
+    bare = bare if bare[:2].isupper() else bare[0].lower() + bare[1:]
+    text = str(rng.choice(_NAMED)).format(n=bare)
+    return text[0].upper() + text[1:]
 
 
 def normal(region: str, rng: np.random.Generator) -> str:
