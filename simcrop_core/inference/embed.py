@@ -10,14 +10,14 @@ from torch import Tensor
 from simcrop_core.models.config import TextConfig
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_core.text.encoder import TextEncoder
-from simcrop_core.text.short_form import short_form
+from simcrop_core.text.short_form import closed, short_form
 
 
 def embed(model: GroundingModel, encoder: TextEncoder, sentences: Sequence[str]) -> Tensor:
     """Embeddings of sentences in the patch space.
 
     Weights that say so (`TextConfig.short_forms`) read a sentence as the mean direction of itself and of its short form
-    (docs/text.md); a sentence without one, and every sentence of other weights, is read as it is written.
+    (docs/text.md), with a full stop or without; every sentence of other weights is read as it is written.
 
     Args:
         model: whose patch space.
@@ -29,7 +29,7 @@ def embed(model: GroundingModel, encoder: TextEncoder, sentences: Sequence[str])
     """
     if not model.config.text.short_forms:
         return model.project(encoder.encode(sentences))
-    short = _short(sentences)
+    sentences, short = [closed(sentence) for sentence in sentences], _short(sentences)
     texts = _distinct([*sentences, *short])
     row = {text: number for number, text in enumerate(texts)}
     projected_TC = model.project(encoder.encode(texts))
@@ -48,11 +48,13 @@ def texts_read(config: TextConfig, sentences: Sequence[str]) -> list[str]:
         config: of the weights.
         sentences: as they are asked.
     """
-    return _distinct([*sentences, *(_short(sentences) if config.short_forms else [])])
+    if not config.short_forms:
+        return _distinct(sentences)
+    return _distinct([*(closed(sentence) for sentence in sentences), *_short(sentences)])
 
 
 def _short(sentences: Sequence[str]) -> list[str]:
-    return [short_form(sentence) or sentence for sentence in sentences]
+    return [short_form(sentence) or closed(sentence) for sentence in sentences]
 
 
 def _distinct(texts: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from simcrop_core.text.phrases import phrases_in
 from simcrop_core.text.places import place_in
 from simcrop_core.text.report import Statement, parse_sentence
 from simcrop_core.text.rules import replacements, rule
+from simcrop_core.text.structure import named_structure
 
 _THERE: tuple[Polarity, ...] = ("positive", "uncertain")
 _NOT_THERE: tuple[Polarity, ...] = ("negated", "normal")
@@ -50,18 +51,21 @@ def short_form(sentence: str) -> str | None:
 
     Sizes, doubt, comparisons, verbs and references are left out, and so is what the sentence denies beside what it
     asserts; what it only denies begins with "No". Side, lobe, region and denial are those that the rules read in the
-    sentence itself.
+    sentence itself. Of a sentence that only says of a part of the body that it is there, or normal, the part's name is
+    left: "Liver.".
 
     Args:
         sentence: with its heading, if it has one (`Statement.grounding_text`).
 
     Returns:
-        The short form; None of a sentence that names no finding, or whose short form would read as another place.
+        The short form; None of a sentence that names neither, or whose short form would read as another place.
     """
     full = _in_full(sentence)
     if not full:
         return None
     statement = parse_sentence(full)
+    if statement.polarity != "negated" and (structure := named_structure(statement.grounding_text)):
+        return f"{structure[0].upper()}{structure[1:]}."
     if statement.kind != "finding":
         return None
     for parts in _readings(statement):
@@ -69,6 +73,12 @@ def short_form(sentence: str) -> str | None:
         if _reads_alike(short, statement):
             return short
     return None
+
+
+def closed(sentence: str) -> str:
+    """The sentence with a full stop, if it ends without a mark: how it is typed must not decide what it means."""
+    text = sentence.rstrip()
+    return text if text.endswith((".", "?", "!")) else f"{text.rstrip(' ,;:')}."
 
 
 def _readings(statement: Statement) -> Iterator[list[Part]]:

@@ -17,10 +17,10 @@ from simcrop_core.models.weights import WeightsMetadata, save_weights
 from simcrop_core.text.cache import CachedTextEncoder
 from simcrop_core.text.encoder import load_text_encoder
 from simcrop_core.text.reference import reference_sentences
-from simcrop_core.text.short_form import short_form
+from simcrop_core.text.short_form import closed, short_form
 
 READING_BOTH = dataclasses.replace(BRIGHT, text=dataclasses.replace(BRIGHT.text, short_forms=True))
-SAID = ("LLL mass, 32 mm.", "Mass in the left lower lobe.", "The heart.", "No effusion was seen.", "LLL mass, 32 mm.")
+SAID = ("LLL mass, 32 mm.", "Mass in the left lower lobe.", "The heart", "No effusion was seen.", "LLL mass, 32 mm.")
 
 
 class Listening:
@@ -59,8 +59,14 @@ def reading_both(tmp_path_factory):
 
 def literal(model, encoder, sentence):
     """The mean direction of a sentence and its short form, one by one."""
-    texts = [sentence, short_form(sentence) or sentence]
+    texts = [closed(sentence), short_form(sentence) or closed(sentence)]
     return F.normalize(sum(F.normalize(model.project(encoder.encode([text])), dim=1) for text in texts), dim=1)[0]
+
+
+def test_a_sentence_means_the_same_with_a_full_stop_and_without(listening):
+    model = network(READING_BOTH)
+    with_stop, without = embed(model, listening, ["Spiculated lesion on the left.", "Spiculated lesion on the left"])
+    assert torch.equal(with_stop, without)
 
 
 def test_a_sentence_is_read_halfway_between_itself_and_its_short_form(listening):

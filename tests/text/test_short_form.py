@@ -26,7 +26,8 @@ from simcrop_core.text.findings import finding_sentences
 from simcrop_core.text.location import lobe_of, side_of
 from simcrop_core.text.reference import reference_sentences
 from simcrop_core.text.report import parse_sentence
-from simcrop_core.text.short_form import short_form
+from simcrop_core.text.short_form import closed, short_form
+from simcrop_core.text.structure import named_structure
 
 _TABLE = Path(__file__).with_name("short_forms.txt")
 # Sentences with these may have no short form: the rules do not know every word for air or fluid, or for a device.
@@ -162,11 +163,51 @@ def test_nearly_every_phrasing_of_style_b_about_a_lobe_or_the_pleura_has_a_short
     assert len(without) < 0.05 * len(told)
 
 
-@pytest.mark.parametrize("said", [*organs.ANATOMY.values(), *(texts for texts, _ in organs.NORMAL.values())])
-def test_places_and_normal_organs_have_none_unless_they_deny_a_finding(said):
-    for sentence in said:
+@pytest.mark.parametrize("region", organs.ANATOMY)
+def test_naming_a_part_of_the_body_in_any_way_has_one_short_form(region):
+    """Every name in every sentence that style a writes of it: the lobes', the liver's, the aorta's own one name."""
+    rng = np.random.default_rng(0)
+    said = [*organs.ANATOMY[region], *(organs.anatomy(region, rng) for _ in range(60))]
+    assert len({short_form(sentence) for sentence in said}) == 1, {short_form(s) for s in said}
+    assert_it_names(region, short_form(said[0]))
+
+
+@pytest.mark.parametrize("region", organs.NORMAL)
+def test_a_normal_organ_is_named_and_no_other(region):
+    for sentence in organs.NORMAL[region][0]:
         short = short_form(sentence)
-        assert short is None or parse_sentence(sentence).polarity == "negated", (sentence, short)
+        if short is not None and parse_sentence(sentence).polarity != "negated":
+            assert_it_names(region, short)
+
+
+def assert_it_names(region, short):
+    assert short is not None
+    assert short.rstrip(".").lower() == ("esophagus" if region == "oesophagus" else region)
+    assert named_structure(short) == short.rstrip(".").lower(), "the name of a name is the name"
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Heart and great vessels are normal.",
+        "Liver and spleen.",
+        "Metastases to the liver.",
+        "The sternum is split.",
+        "Hydrothorax beside the left lung.",
+        "The right lung is smaller than the left lung.",
+        "Peribronchial cuffing in the left lower lobe.",
+        "Situs inversus.",
+    ],
+)
+def test_what_says_more_of_a_part_than_that_it_is_there_is_not_its_name(sentence):
+    assert named_structure(sentence) is None
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(sentence=st.text(max_size=60))
+def test_a_full_stop_more_or_less_is_the_same_sentence(sentence):
+    assert closed(closed(sentence)) == closed(sentence)
+    assert closed(sentence.rstrip().rstrip(".?! ,;:") + ".") == closed(sentence.rstrip().rstrip(".?! ,;:"))
 
 
 def test_the_sentences_of_whole_phantoms_and_of_the_banks_keep_their_place():

@@ -12,7 +12,7 @@ from simcrop_training.objectives.grounding import Grounding, GroundingSettings
 from simcrop_training.recipe import Data, read_recipe, recipe_of
 
 from simcrop_core.models.presets import PRESETS
-from simcrop_core.text.short_form import short_form
+from simcrop_core.text.short_form import closed, short_form
 
 PLAIN = {
     "name": "tiny", "objective": "grounding", "preset": "tiny", "schedule": {"steps": 4},
@@ -46,12 +46,21 @@ def test_by_default_sentences_are_asked_as_they_are_written(objective_with):
 
 
 def test_the_share_asked_in_short_is_the_one_set_and_nothing_else_changes(objective_with):
-    plain, some, every = asked_of(objective_with(0.0)), asked_of(objective_with(0.4)), asked_of(objective_with(1.0))
+    # Nearly never: sentences are closed by a full stop, and written out.
+    plain, some, every = (asked_of(objective_with(rate)) for rate in (1e-12, 0.4, 1.0))
     has_short = (plain != every).any(1)
     short = (some == every).all(1) & has_short
     assert ((some == plain).all(1) | short).all()
     assert 0.2 < short.sum() / has_short.sum() < 0.6
     assert has_short.float().mean() > 0.3
+
+
+def test_a_sentence_without_a_full_stop_is_learned_with_it(objective_with):
+    """As `embed` reads it: how a sentence ends must not decide what it means."""
+    objective = objective_with(0.4)
+    for text, row in objective._embeddings.items():
+        assert torch.equal(row, objective._embeddings.get(closed(text), row)), text
+    assert any(not text.endswith((".", "?")) for text in objective._embeddings)
 
 
 def test_the_same_step_asks_the_same_whatever_came_before(objective_with):

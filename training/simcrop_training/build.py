@@ -15,7 +15,7 @@ from simcrop_core.models.state import load_exactly
 from simcrop_core.models.vit import VisionTransformer
 from simcrop_core.models.weights_file import load_tensors
 from simcrop_core.text.encoder import load_text_encoder
-from simcrop_core.text.short_form import short_form
+from simcrop_core.text.short_form import closed, short_form
 from simcrop_training.data.memory_source import MemorySource
 from simcrop_training.data.sample import sample_paths, texts_of
 from simcrop_training.data.source import SampleSource, Source
@@ -74,8 +74,8 @@ def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path |
     config = PRESETS[recipe.preset]
     texts = sorted({text for path in (*synthetic, *real, *held_out) for text in texts_of(path)})
     on_pairs = METHODS[recipe.objective].objective is not None
-    embeddings = embed(texts, recipe.pretraining().text if on_pairs else config.text, sentences)
     if on_pairs:
+        embeddings = embed(texts, recipe.pretraining().text, sentences)
         rows = {text: row.numpy() for text, row in embeddings.items()}
         source: Source = SampleSource(synthetic, rows, recipe.augmentation, recipe.seed)
         if recipe.in_memory:
@@ -88,9 +88,12 @@ def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path |
         _start(objective.vision, encoder)
         return objective
     short: dict[str, str] = {}
+    read = {text: text for text in texts}
     if recipe.method.short_rate > 0:
         short = {text: said for text in texts if (said := short_form(text)) is not None}
-        embeddings |= embed(sorted(set(short.values()) - embeddings.keys()), config.text, sentences)
+        read = {text: closed(text) for text in (*texts, *short.values())}
+    rows = embed(sorted(set(read.values())), config.text, sentences)
+    embeddings = {text: rows[closed_text] for text, closed_text in read.items()}
     grounding = Grounding(
         config, recipe.method, synthetic=synthetic, real=real, held_out=held_out,
         embeddings=embeddings, short=short, steps=recipe.schedule.steps, seed=recipe.seed,

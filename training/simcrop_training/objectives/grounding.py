@@ -16,12 +16,15 @@ from simcrop_core.models.config import ModelConfig
 from simcrop_core.models.grounding import GroundingModel
 from simcrop_training.data.augment import Augmentation, augmented
 from simcrop_training.data.frames import intensities, patch_shares, picked
+from simcrop_training.data.redraw import redrawn
 from simcrop_training.data.sample import Sample, Truth, load_sample
 from simcrop_training.objectives.grounding_losses import across, aligned, balanced, cosine, nowhere, where
 from simcrop_training.objectives.grounding_metrics import Answer, summarise
 
 # Sentences that point at something, that point nowhere, and that name a region; others teach nothing here.
 POINTING, _NOWHERE, _REGIONS = ("positive", "uncertain"), ("absent", "negated"), ("anatomy", "normal")
+# Findings that stand out against their surroundings whatever densities a frame is drawn anew with.
+_SEEN_REDRAWN = ("mass", "nodule", "consolidation", "pleural effusion")
 
 
 Topic = tuple[str, str]
@@ -37,6 +40,7 @@ class GroundingSettings:
         keep: share of patches encoded in a step; those a finding lies in are always among them.
         all_from: share of the schedule's steps after which all patches are encoded.
         real_rate: share of frames from real scans.
+        redrawn_rate: share of frames whose densities are drawn anew from their labels (`data.redraw`).
         word_noise: noise on sentence embeddings, relative to their spread.
         short_rate: share of the sentences that are asked in their short form; above 0 the weights read both.
         align_weight: of the contrasts: a region with the other sentences of its scan, a sentence with other scans.
@@ -47,6 +51,7 @@ class GroundingSettings:
     keep: float = 0.3
     all_from: float = 0.9
     real_rate: float = 0.35
+    redrawn_rate: float = 0.0
     word_noise: float = 0.1
     short_rate: float = 0.0
     align_weight: float = 0.25
@@ -155,7 +160,10 @@ class Grounding:
                 ordinal, rng, synthetic=self._synthetic, real=self._real, real_rate=self._settings.real_rate,
                 seed=self._seed,
             )  # fmt: skip
-            sample = augmented(load_sample(path), self._augmentation, rng)
+            sample = load_sample(path)
+            if self._settings.redrawn_rate > 0 and rng.random() < self._settings.redrawn_rate:
+                sample = _redrawn(sample, rng)
+            sample = augmented(sample, self._augmentation, rng)
             truths = _chosen(sample.truths, self._settings.sentences, rng)
             target_SN = np.stack([patch_shares(t, grid) for t in truths])
             keep = _kept(rng, kept, target_SN, [t.polarity in POINTING for t in truths])
@@ -244,6 +252,12 @@ class Grounding:
     def _head(self) -> GroundingHead:
         assert isinstance(self.module, GroundingHead)
         return self.module
+
+
+def _redrawn(sample: Sample, rng: np.random.Generator) -> Sample:
+    """A sample with new densities, and the sentences that it still bears out."""
+    truths = tuple(t for t in sample.truths if t.polarity not in POINTING or t.topic in _SEEN_REDRAWN)
+    return redrawn(replace(sample, truths=truths), rng)
 
 
 def _chosen(truths: Sequence[Truth], most: tuple[int, int, int], rng: np.random.Generator) -> list[Truth]:
