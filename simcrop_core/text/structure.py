@@ -1,4 +1,4 @@
-"""The part of the body that a sentence is about, where it is about nothing else: "Liver." of "The liver is included."."""
+"""The part of the body that a sentence names and says nothing else of: "liver" of "The liver is included."."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from simcrop_core.text.lobes import lobes_in
 from simcrop_core.text.rules import replacements, words
 
 _LOBES = re.compile(
-    r"\b(?:(?:left|right|both|bilateral) (?:lung )?)?(?:upper|middle|lower) lobes?(?: of (?:the )?(?:left|right|both) lungs?)?\b"
+    r"\b(?:(?:left|right|both|bilateral) (?:lung )?)?(?:upper|middle|lower) lobes?"
+    r"(?: of (?:the )?(?:left|right|both) lungs?)?\b"
     r"|\b(?:R[UML]L|L[UL]L)\b|\blingul(?:a|ar segments?)\b",
     re.IGNORECASE,
 )
