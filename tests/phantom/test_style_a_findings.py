@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from simcrop_core.phantom.style_a.body import draw_body
-from simcrop_core.phantom.style_a.choose import choose
+from simcrop_core.phantom.style_a.choose import EFFUSIONS, choose
 from simcrop_core.phantom.style_a.draw import decide
+from simcrop_core.phantom.style_a.finding import Finding
 from simcrop_core.phantom.style_a.findings import ELSEWHERE, IN_LUNG, draw_finding, draw_findings
 from simcrop_core.phantom.style_a.person import draw_anatomy
 from simcrop_core.phantom.style_a.scaffold import draw_scaffold
 from simcrop_core.phantom.style_a.space import Grid
+from simcrop_core.phantom.style_a.wording import sentences
 from simcrop_core.phantom.truth import KIND_LABELS, LOBES
 from simcrop_core.text.ct_rate import CT_RATE_LABELS
 
@@ -136,3 +139,27 @@ def test_two_findings_never_share_kind_and_lobe():
     for seed in range(3):
         named = [(f.kind, f.side, f.lobe, f.place, f.looks) for f in decide(seed, most_findings=30).findings]
         assert len(named) == len(set(named))
+
+
+@pytest.mark.parametrize("looks", ["", "loculated", "subpulmonic"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_fluid_lies_in_its_own_pleural_space_where_its_kind_does(looks, side, healthy, chest):
+    f = Finding("pleural effusion", side, looks=looks, severity="moderate", seed=4)
+    fluid = draw_finding(chest, f)
+    assert fluid.sum() * COARSE.voxel_mm3 > 20_000
+    assert set(np.unique(healthy.labels[fluid])) == {1 if side == "left" else 2}, "where that lung was"
+    assert not (chest.lung() & fluid).any()
+    if looks == "loculated":
+        assert np.quantile(chest.depth[fluid], 0.9) < 34, "on the chest wall"
+        assert ndimage.label(fluid)[1] <= 2, "in one place"
+    if looks == "subpulmonic":
+        assert np.quantile(chest.above[fluid], 0.9) < 40, "on the diaphragm"
+
+
+def test_every_kind_of_fluid_is_chosen_and_said(chest):
+    chosen = [choose(chest, np.random.default_rng(seed), "pleural effusion", 1, in_lung=False) for seed in range(60)]
+    assert {f.looks for f in chosen} == set(EFFUSIONS)
+    f = next(f for f in chosen if f.looks == "loculated")
+    said = {sentences.positive(f, np.random.default_rng(seed)) for seed in range(40)}
+    assert any("loculated" in sentence for sentence in said)
+    assert not any("free" in sentence for sentence in said), "free fluid is not what is loculated"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from simcrop_core.phantom.style_a import scaffold
 from simcrop_core.phantom.style_a.body import draw_body
 from simcrop_core.phantom.style_a.draw import draw_phantom
 from simcrop_core.phantom.style_a.person import draw_anatomy
 from simcrop_core.phantom.style_a.scaffold import draw_scaffold
+from simcrop_core.phantom.style_a.scanner import View, scanned
 from simcrop_core.phantom.style_a.space import FRAME, Grid
 from simcrop_core.phantom.truth import LABELS
 
@@ -133,3 +135,38 @@ def test_both_sizes_show_the_same_person_and_say_the_same(phantoms):
             there = [np.stack(np.unravel_index(v.voxels, p.image.shape), 1).mean(0) for v, p in ((s, full), (t, frame))]
             mm = [np.append(at, 1) @ p.affine.T for at, p in zip(there, (full, frame), strict=True)]
             assert np.abs(mm[0] - mm[1]).max() < 6, s.text
+
+
+def test_now_and_then_one_dome_of_the_diaphragm_is_raised(people):
+    """Against the same person with both domes as they usually stand."""
+    bodies = (draw_body(seed) for seed in range(60))
+    body = next(b for b in bodies if b.stream("diaphragm").random() < scaffold._RAISED_RATE)
+    raised = draw_scaffold(body).above
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scaffold, "_RAISED_RATE", 0.0)
+        usual = draw_scaffold(body).above
+    lift = usual - raised
+    assert scaffold._RAISED_MM[0] < lift.max() < scaffold._RAISED_MM[1]
+    assert lift.min() == pytest.approx(0, abs=1e-3), "the other dome stays"
+    rates = [draw_body(seed).stream("diaphragm").random() < scaffold._RAISED_RATE for seed in range(300)]
+    assert 0.1 < np.mean(rates) < 0.2
+
+
+def test_metal_has_streaks_in_its_slices_and_nothing_else_has(people):
+    body, _ = people[0]
+    grid = Grid((80, 80, 10), (1.5, 1.5, 3.0))
+    plain = _scan_of_a_rod(40, grid, body)
+    of_bone, of_metal, again = (_scan_of_a_rod(hu, grid, body) for hu in (1100, 2400, 2400))
+    away = np.ones(grid.shape, bool)
+    away[30:50, 30:50] = False
+    assert np.abs(of_bone - plain)[away].max() <= 1
+    assert np.abs(of_metal - plain)[:, :, 4][away[:, :, 4]].max() > 25
+    assert (of_metal - plain)[:, :, 4][away[:, :, 4]].min() < -25, "bright and dark"
+    assert np.abs(of_metal - plain)[:, :, 9].max() <= 1, "slices without metal"
+    assert np.array_equal(of_metal, again)
+
+
+def _scan_of_a_rod(hu, grid, body):
+    rod = np.full(grid.shape, 40, np.float32)
+    rod[38:42, 38:42, 3:6] = hu
+    return scanned(rod, grid, grid, body, View(-1e3, 1e3, 1e3)).astype(int)
