@@ -135,9 +135,9 @@ class SentenceResult:
         rank: (place, out of): its place among the reference sentences on the same scan, by the excess of the score over
             the usual one; 1 is best.
         evidence: what that excess means for these weights; None where they carry no thresholds. Never a verdict.
-        peak_ras_mm: centre of the best patch.
+        peak_ras_mm: where the map is highest, in the best patch (`inference.peak`).
         peak_ijk: the same, as the nearest voxel of the input volume.
-        peak_patch_mm: edge lengths of the patch: the peak is no finer than this box.
+        peak_patch_mm: edge lengths of a patch: the peak is no finer than such a box.
         side_conflict: the sentence names one side and the peak is on the other.
         heatmap: path of the heatmap file, where one was written.
         reference: an image the sentence refers to.
@@ -223,9 +223,9 @@ class FindingScore:
         sentence: the finding's sentence that fits the scan best; None, as its place, where no sentence made the score.
         side: named in that sentence.
         side_conflict: that sentence names one side and the peak is on the other.
-        peak_ras_mm: centre of the best patch of that sentence.
+        peak_ras_mm: of that sentence, as in `SentenceResult`.
         peak_ijk: the same, as the nearest voxel of the input volume.
-        peak_patch_mm: edge lengths of the patch: the peak is no finer than this box.
+        peak_patch_mm: edge lengths of a patch: the peak is no finer than such a box.
         heatmap: path of that sentence's heatmap file, where one was written.
     """
 

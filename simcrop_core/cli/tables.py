@@ -39,7 +39,7 @@ def say_grounding(result: GroundResult, folder: Path) -> None:
     for column in table.columns[1:]:
         column.no_wrap = True
     out.print(table)
-    out.print("Peaks are centres of patches, in mm: no finer than ± 12 mm.", style="dim")
+    out.print("Peaks in mm, no finer than ± 12 mm: a patch is 24 mm wide.", style="dim")
     say_passport(result.passport)
     out.print(f"Page with every picture: {escape(str(folder / 'report.html'))}", soft_wrap=True)
 
@@ -79,7 +79,7 @@ def say_findings(result: FindingsResult, folder: Path) -> None:
         column.no_wrap = True
     out.print(table)
     out.print(f"{NOT_A_DIAGNOSIS} Compare scans for one finding, not findings with each other.")
-    out.print("Peaks are centres of patches, in mm: no finer than ± 12 mm.", style="dim")
+    out.print("Peaks in mm, no finer than ± 12 mm: a patch is 24 mm wide.", style="dim")
     say_passport(result.passport)
     out.print(f"Page with every picture: {escape(str(folder / 'findings.html'))}", soft_wrap=True)
 

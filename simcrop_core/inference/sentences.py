@@ -15,6 +15,7 @@ from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.coverage import covers, on_the_other_side
 from simcrop_core.inference.features import PatchFeatures, patch_index
 from simcrop_core.inference.grounding import Similarity, ranks
+from simcrop_core.inference.peak import peak_between
 from simcrop_core.models.weights_metadata import Thresholds
 from simcrop_core.results import Evidence, ImageReference, SentenceResult
 from simcrop_core.text.report import Statement
@@ -73,7 +74,9 @@ class SentenceReader:
         if not covers(self.frame, statement.region, statement.side):
             return replace(nowhere, evidence="outside field of view")
         patch_mm = self.features.patch_mm
-        peak = patch_index(int(similarity.peaks_S[row]), self.features.grid)
+        grid = self.features.grid
+        best = patch_index(int(similarity.peaks_S[row]), grid)
+        peak = peak_between(similarity.maps_SN[row].reshape(grid).numpy(), best)
         r, a, s = (float(mm) for mm in apply(self.features.affine, peak))
         usual_S = similarity.usual_S
         return replace(

@@ -12,7 +12,7 @@ from hand_set_weights import find_bright
 
 from simcrop_core.imaging.frame import FrameVolume
 from simcrop_core.imaging.frame_config import FrameConfig
-from simcrop_core.imaging.lattice import lattice_of
+from simcrop_core.imaging.lattice import index_in, lattice_of
 from simcrop_core.imaging.resample import resample_box
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.features import encode_frame
@@ -139,5 +139,6 @@ def test_a_ball_in_lungs_longer_than_a_frame_is_found(engine, at):
     (_, _, low), (_, _, high) = grounded.result.frame.box_ras_mm
     assert high - low == pytest.approx(24 * heatmap.scores.shape[2], abs=0.1)
     assert np.linalg.norm(np.subtract(found.peak_ras_mm, at)) < BALL_MM
-    assert heatmap.sample(found.peak_ras_mm) == pytest.approx(heatmap.scores.max(), abs=0.02)
+    best = np.unravel_index(heatmap.scores.argmax(), heatmap.scores.shape)
+    assert np.abs(index_in(heatmap.affine, found.peak_ras_mm) - best).max() <= 0.5 + 1e-3
     assert found.side_conflict == (at[0] > 0)

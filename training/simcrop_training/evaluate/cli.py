@@ -117,6 +117,37 @@ class Real:
 
 
 @dataclass
+class SubPatch:
+    """Peaks of one encoding beside those of eight, half a patch apart: what a map of 28 x 28 x 28 gains and costs."""
+
+    output: Path
+    """Where the table goes, as JSON."""
+    style: Style = "b"
+    """Of the phantoms (synthetic data)."""
+    count: Annotated[int, tyro.conf.arg(aliases=("-n",))] = 40
+    """How many of them."""
+    first_seed: int = 300_000
+    """The first."""
+    scans: Path | None = None
+    """The folder that holds LIDC-IDRI-0001, to ask that too."""
+    weights: str = "starter"
+    """Name, folder or file."""
+    device: DeviceName = "auto"
+    """Where the model runs."""
+
+    def run(self) -> None:
+        """Ask and write."""
+        from simcrop_training.evaluate.sub_patch import on_lidc, on_phantoms
+
+        engine = Engine(self.weights, self.device)
+        rows = on_phantoms(engine, self.style, range(self.first_seed, self.first_seed + self.count))
+        if self.scans is not None:
+            rows += on_lidc(engine, self.scans / "LIDC-IDRI-0001")
+        write_json(self.output, {"weights": self.weights, "rows": [dataclasses.asdict(row) for row in rows]})
+        _log.info("%s", fields_table(rows))
+
+
+@dataclass
 class Methods:
     """Train every method at equal budget on phantoms and print one table (synthetic data).
 
@@ -242,6 +273,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "methods": Methods,
     "phantoms": Phantoms,
     "real": Real,
+    "sub-patch": SubPatch,
     "table": Table,
     "suite": Suite,
 }

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from simcrop_core.demo.measure import distance_mm
 from simcrop_core.demo.sample import LABEL_VALUES
 from simcrop_core.imaging.read import read_volume
+from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.session import Session
 from simcrop_core.results import SentenceResult
@@ -88,9 +89,7 @@ def lidc(folder: Path, engine: Engine) -> list[Answered]:
         SimCroPError: a file is missing or cannot be read.
     """
     session = Session.open(folder / "ct.nii.gz", engine)
-    organs = read_volume(folder / "totalsegmentator.nii.gz").voxels
-    masks: dict[str, NDArray[np.bool_]] = {name: np.isin(organs, values) for name, values in LABEL_VALUES.items()}
-    masks[MASS] = read_volume(folder / "nodule_consensus.nii.gz").voxels > 0
+    masks = _lidc_masks(folder)
     asked = [(text, MASS) for text in _MASS] + [(text, NOWHERE) for text in (*_SWAPPED, *_ABSENT)]
     asked += [(text, organ) for organ, text in _ANATOMY.items()]
     rows = []
@@ -100,6 +99,24 @@ def lidc(folder: Path, engine: Engine) -> list[Answered]:
             away = round(distance_mm(result.peak_ras_mm, masks[about], session.volume.affine), 1)
         rows.append(_answered(folder, session, text, about, result, distance_mm=away))
     return rows
+
+
+def lidc_places(folder: Path) -> tuple[Volume, list[tuple[str, str, NDArray[np.bool_]]]]:
+    """LIDC-IDRI-0001 and each sentence that has a place in it: its text, what it is about, and that on the scan's grid.
+
+    Raises:
+        SimCroPError: a file is missing or cannot be read.
+    """
+    masks = _lidc_masks(folder)
+    asked = [(text, MASS) for text in _MASS] + [(text, organ) for organ, text in _ANATOMY.items()]
+    return read_volume(folder / "ct.nii.gz"), [(text, about, masks[about]) for text, about in asked]
+
+
+def _lidc_masks(folder: Path) -> dict[str, NDArray[np.bool_]]:
+    organs = read_volume(folder / "totalsegmentator.nii.gz").voxels
+    masks: dict[str, NDArray[np.bool_]] = {name: np.isin(organs, values) for name, values in LABEL_VALUES.items()}
+    masks[MASS] = read_volume(folder / "nodule_consensus.nii.gz").voxels > 0
+    return masks
 
 
 def covid(folder: Path, engine: Engine) -> list[Answered]:
