@@ -148,6 +148,34 @@ class SubPatch:
 
 
 @dataclass
+class Domain:
+    """How well a linear probe tells real lungs from drawn ones, by the network's features and by what is in a patch."""
+
+    scans: Annotated[Path, tyro.conf.Positional]
+    """The folder that holds LIDC-IDRI-0001, COVID-CT-MD_P002 and COVID-CT-MD_normal001."""
+    output: Path
+    """Where the table goes, as JSON."""
+    count: Annotated[int, tyro.conf.arg(aliases=("-n",))] = 20
+    """How many phantoms of each style."""
+    first_seed: int = 300_000
+    """The first."""
+    weights: str = "starter"
+    """Name, folder or file."""
+    device: DeviceName = "auto"
+    """Where the model runs."""
+
+    def run(self) -> None:
+        """Draw, encode, probe and write."""
+        # Only this command and two others need scikit-learn.
+        from simcrop_training.evaluate.domain import probe
+
+        seeds = range(self.first_seed, self.first_seed + self.count)
+        rows = probe(Engine(self.weights, self.device), self.scans, seeds)
+        write_json(self.output, {"weights": self.weights, "rows": [dataclasses.asdict(row) for row in rows]})
+        _log.info("%s", fields_table(rows))
+
+
+@dataclass
 class Methods:
     """Train every method at equal budget on phantoms and print one table (synthetic data).
 
@@ -274,6 +302,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "phantoms": Phantoms,
     "real": Real,
     "sub-patch": SubPatch,
+    "domain": Domain,
     "table": Table,
     "suite": Suite,
 }
