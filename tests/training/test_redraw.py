@@ -6,8 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
+from simcrop_training.build import objective_of
 from simcrop_training.data.redraw import HIGHEST_HU, LOWEST_HU, redrawn
-from simcrop_training.data.sample import SAMPLE_LABELS, Sample, known_labels
+from simcrop_training.data.sample import SAMPLE_LABELS, Sample, known_labels, load_sample
+from simcrop_training.objectives.grounding import _SEEN_REDRAWN, POINTING, GroundingSettings
+from simcrop_training.recipe import Data, recipe_of
 
 NUMBER = {name: value for value, name in enumerate(SAMPLE_LABELS)}
 EVERYTHING = tuple(range(1, 15))
@@ -91,3 +95,32 @@ def test_in_a_scan_that_knows_no_other_tissue_the_background_is_drawn_as_tissue_
         fat.append(np.median(new[25:27, 14:34]))
     assert max(air) < -780
     assert all(-320 < hu < 60 for hu in fat), fat
+
+
+def grounding_with(rate, folder):
+    recipe = recipe_of({
+        "name": "tiny", "objective": "grounding", "preset": "tiny", "schedule": {"steps": 4},
+        "method": {"batch": 2, "word_noise": 0.0, "redrawn_rate": rate},
+    })  # fmt: skip
+    return objective_of(recipe, Data(synthetic=(folder,), held_out=(folder,)), sentences=folder.parent / "s.pt")
+
+
+def test_grounding_asks_of_a_frame_drawn_anew_only_for_findings_that_are_still_seen(phantom_folder):
+    """Emphysema and calcified plaques are densities alone: where those are drawn anew, they are gone."""
+    every = grounding_with(1.0, phantom_folder)
+    asked = [topic for step in range(3) for frame in every.batch(step).asked for topic, _ in frame.topics]
+    told = {
+        truth.topic
+        for path in phantom_folder.glob("*.npz")
+        for truth in load_sample(path).truths
+        if truth.polarity in POINTING
+    }
+    assert told - set(_SEEN_REDRAWN), "the phantoms have others"
+    assert set(asked) <= set(_SEEN_REDRAWN)
+
+
+def test_without_redrawing_grounding_learns_from_the_same_frames_as_ever(phantom_folder):
+    never, seldom = (grounding_with(rate, phantom_folder).batch(0) for rate in (0.0, 1.0))
+    assert never.images_B1HWD.shape == seldom.images_B1HWD.shape
+    assert not torch.equal(never.images_B1HWD, seldom.images_B1HWD)
+    assert GroundingSettings().redrawn_rate == 0
