@@ -131,9 +131,10 @@ class SentenceResult:
         side: named in the sentence.
         lobe: named in the sentence.
         score: cosine of the sentence with the mean of its top-K patches; None where not groundable.
-        usual_score: what the sentence scores on chests in general, moved to this scan; None where not known.
-        rank: (place, out of): its place among the reference sentences on the same scan, by the excess of the score over
-            the usual one; 1 is best.
+        excess: by how much the sentence measures above what is usual for it on chests in general, moved to this scan,
+            in score or in prominence (docs/methods/grounding.md), as the weights say; the score of a sentence that
+            names no finding, where they judge these by it.
+        rank: (place, out of): its place among the reference sentences on the same scan, by the excess; 1 is best.
         evidence: what that excess means for these weights; None where they carry no thresholds. Never a verdict.
         peak_ras_mm: where the map is highest, in the best patch (`inference.peak`).
         peak_ijk: the same, as the nearest voxel of the input volume.
@@ -155,7 +156,7 @@ class SentenceResult:
     peak_ijk: tuple[int, int, int] | None
     peak_patch_mm: tuple[float, float, float] | None
     side_conflict: bool
-    usual_score: float | None = None
+    excess: float | None = None
     heatmap: str | None = None
     reference: ImageReference | None = None
 

@@ -21,7 +21,7 @@ from simcrop_core.models.registry import STARTER, WeightsFolder, resolve_weights
 from simcrop_core.models.structures import Structures
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.models.weights import StoredSentences, load_grounding_model, load_segmentation_model, sha256_of
-from simcrop_core.models.weights_metadata import Thresholds, WeightsMetadata
+from simcrop_core.models.weights_metadata import Measure, Thresholds, WeightsMetadata
 from simcrop_core.results import DeviceName, WeightsInfo
 from simcrop_core.text.cache import CachedTextEncoder
 from simcrop_core.text.encoder import TextEncoder, load_text_encoder
@@ -85,6 +85,22 @@ class Engine:
     def thresholds(self) -> Thresholds | None:
         """From which excess over its usual score a sentence counts as located or weak; None where there are none."""
         return self._grounding[1].thresholds
+
+    @property
+    def organ_thresholds(self) -> Thresholds | None:
+        """The same of the score of sentences that name no finding; None where these are as all others."""
+        return self._grounding[1].organ_thresholds
+
+    @property
+    def measure(self) -> Measure:
+        """What evidence goes by: scores, or prominence."""
+        return self._grounding[1].measure
+
+    @property
+    def faintest(self) -> float:
+        """The cosine from which anything is drawn: below it a sentence is nowhere; −1 where the weights do not say."""
+        scale = self._grounding[1].colour_scale
+        return -1.0 if scale is None else scale.low
 
     @property
     def finding_thresholds(self) -> Mapping[str, Thresholds]:

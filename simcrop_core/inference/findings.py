@@ -10,7 +10,7 @@ from torch import Tensor
 
 from simcrop_core.imaging.heatmap import Heatmap
 from simcrop_core.inference.grounding import Similarity, heatmap_of
-from simcrop_core.inference.sentences import SentenceReader, evidence_of
+from simcrop_core.inference.sentences import SentenceReader
 from simcrop_core.models.weights_metadata import Thresholds
 from simcrop_core.results import FindingScore, FindingsResult, SentenceResult
 from simcrop_core.text.findings import FindingSentences, finding_sentences
@@ -64,8 +64,8 @@ def score_findings(
     """Score every label by its reference sentences (docs/findings.md).
 
     The score of a label is that of its best positive sentence less the mean of its negated ones. What counts of a
-    sentence is by how much the cosine with the mean of its top-K patches (paper Eq. 3, 4; docs/methods/simcrop.md) is
-    above what is usual for it.
+    sentence is its excess: by how much the cosine with the mean of its top-K patches (paper Eq. 3, 4;
+    docs/methods/simcrop.md), or its prominence, is above what is usual for it.
     Positive sentences about a place outside the field of view do not count.
 
     Args:
@@ -113,7 +113,7 @@ def _scored(
     sentence = sentences[best]
     if thresholds is not None:
         # The best of a dozen sentences passes a sentence's threshold too easily.
-        sentence = replace(sentence, evidence=evidence_of(score, thresholds))
+        sentence = replace(sentence, evidence=reader.evidence(positive, best, score, thresholds))
     return ScoredFinding(_contract(finding.label, score, sentence), sentence, heatmap)
 
 

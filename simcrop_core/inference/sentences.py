@@ -18,11 +18,12 @@ from simcrop_core.inference.grounding import Similarity, ranks
 from simcrop_core.inference.peak import peak_between
 from simcrop_core.models.weights_metadata import Thresholds
 from simcrop_core.results import Evidence, ImageReference, SentenceResult
+from simcrop_core.text.lexicon import finding_mentions
 from simcrop_core.text.report import Statement
 
 
 def evidence_of(excess: float, thresholds: Thresholds | None) -> Evidence | None:
-    """What an excess over the usual score means for the weights; None where they carry no thresholds."""
+    """What an excess over the usual measure means for the weights; None where they carry no thresholds."""
     if thresholds is None:
         return None
     if excess >= thresholds.located:
@@ -39,12 +40,16 @@ class SentenceReader:
         frame: what the model saw of it.
         features: its patches.
         thresholds: of the weights.
+        organ_thresholds: of the score of sentences that name no finding; None where `thresholds` are theirs too.
+        faintest: the cosine that a sentence's best patch must have to be anywhere.
     """
 
     volume: Volume
     frame: FrameVolume
     features: PatchFeatures
     thresholds: Thresholds | None
+    organ_thresholds: Thresholds | None = None
+    faintest: float = -1.0
 
     def results(
         self, statements: Sequence[Statement], similarity: Similarity, reference_excess_R: Tensor
@@ -78,19 +83,30 @@ class SentenceReader:
         best = patch_index(int(similarity.peaks_S[row]), grid)
         peak = peak_between(similarity.maps_SN[row].reshape(grid).numpy(), best)
         r, a, s = (float(mm) for mm in apply(self.features.affine, peak))
-        usual_S = similarity.usual_S
         return replace(
             nowhere,
             score=round(float(similarity.scores_S[row]), 4),
-            usual_score=None if usual_S is None else round(float(usual_S[row]), 4),
+            excess=round(float(similarity.excess_S[row]), 4),
             rank=rank,
-            evidence=evidence_of(float(similarity.excess_S[row]), self.thresholds),
+            evidence=self.evidence(similarity, row, float(similarity.excess_S[row]), self._thresholds(statement)),
             peak_ras_mm=(round(r, 2), round(a, 2), round(s, 2)),
             peak_ijk=self._nearest_voxel((r, a, s)),
             peak_patch_mm=patch_mm,
             side_conflict=on_the_other_side(self.frame, statement.side, r, max(patch_mm)),
             reference=self._reference(statement.reference, (r, a, s)),
         )
+
+    def _thresholds(self, statement: Statement) -> Thresholds | None:
+        organ = self.organ_thresholds is not None and not finding_mentions(statement.grounding_text)
+        return self.organ_thresholds if organ else self.thresholds
+
+    def evidence(
+        self, similarity: Similarity, row: int, excess: float, thresholds: Thresholds | None
+    ) -> Evidence | None:
+        """What an excess means for a sentence: it is nowhere where no patch would be drawn at all."""
+        evidence = evidence_of(excess, thresholds)
+        seen = float(similarity.maps_SN[row].max()) >= self.faintest
+        return evidence if seen or evidence is None else "not located"
 
     def _nearest_voxel(self, point_ras_mm: tuple[float, float, float]) -> tuple[int, int, int]:
         index = np.rint(index_in(self.volume.affine, point_ras_mm)).astype(int)

@@ -177,13 +177,13 @@ class Session:
         )
 
     @cached_property
-    def _reference_scores_R(self) -> Tensor:
-        return ground(self.encode(), self.engine.reference_embeddings, top_k=self.engine.config.top_k).scores_S
+    def _reference_measures_R(self) -> Tensor:
+        return self._ground(self.engine.reference_embeddings, None).measures_S
 
     @cached_property
     def _reference_excess_R(self) -> Tensor:
         usual_S = self._usual(self.engine.reference_embeddings)
-        return self._reference_scores_R if usual_S is None else self._reference_scores_R - usual_S
+        return self._reference_measures_R if usual_S is None else self._reference_measures_R - usual_S
 
     def _asked(self, statements: Sequence[Statement], job: Job | None) -> tuple[Similarity, list[SentenceResult]]:
         """What the scan answers to statements, and what is said of each; encodes the scan if need be."""
@@ -193,8 +193,19 @@ class Session:
 
     def _similarity(self, embeddings_SC: Tensor, statements: Sequence[Statement] = ()) -> Similarity:
         """What the encoded scan answers to sentences; without statements, all are about findings."""
-        usual_S = self._usual(embeddings_SC, statements)
-        return ground(self.encode(), embeddings_SC, top_k=self.engine.config.top_k, usual_S=usual_S)
+        similarity = self._ground(embeddings_SC, self._usual(embeddings_SC, statements))
+        organs = [row for row, s in enumerate(statements) if not finding_mentions(s.grounding_text)]
+        if self.engine.organ_thresholds is None or not organs:
+            return similarity
+        # Organs are as large as they are: their evidence goes by the score itself, and stands out from nothing.
+        measures_S = similarity.measures_S.clone()
+        usual_S = torch.zeros_like(measures_S) if similarity.usual_S is None else similarity.usual_S.clone()
+        measures_S[organs], usual_S[organs] = similarity.scores_S[organs], 0.0
+        return dataclasses.replace(similarity, measures_S=measures_S, usual_S=usual_S)
+
+    def _ground(self, embeddings_SC: Tensor, usual_S: Tensor | None) -> Similarity:
+        engine = self.engine
+        return ground(self.encode(), embeddings_SC, top_k=engine.config.top_k, measure=engine.measure, usual_S=usual_S)
 
     def _usual(self, embeddings_SC: Tensor, statements: Sequence[Statement] = ()) -> Tensor | None:
         """(S,) what the sentences usually score, moved to this scan; None where the weights do not say."""
@@ -211,7 +222,7 @@ class Session:
     def _shift(self) -> float:
         """By how much sentences in general score above their usual on this scan."""
         usual = self.engine.usual_scores
-        return 0.0 if usual is None else usual.shift(self.engine.reference_embeddings, self._reference_scores_R)
+        return 0.0 if usual is None else usual.shift(self.engine.reference_embeddings, self._reference_measures_R)
 
     def ground(self, statements: Sequence[Statement], job: Job | None = None) -> Grounded:
         """Find sentences in the scan.
@@ -300,7 +311,10 @@ class Session:
         return sentences_at(point_ras_mm, self.encode(), similarity, results)
 
     def _reader(self, features: PatchFeatures) -> SentenceReader:
-        return SentenceReader(self.volume, self.frame, features, self.engine.thresholds)
+        engine = self.engine
+        return SentenceReader(
+            self.volume, self.frame, features, engine.thresholds, engine.organ_thresholds, engine.faintest
+        )
 
     def _frame_info(self) -> FrameInfo:
         return FrameInfo(self.frame.box_ras_mm, len(self.frame.offsets))

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from safetensors import SafetensorError, safe_open
 
@@ -72,6 +72,10 @@ class Provenance:
     training: str | None = None
 
 
+# What evidence goes by: the cosine with the mean of the top-K patches, or how far the best patches stand out.
+Measure = Literal["score", "prominence"]
+
+
 @dataclass(frozen=True, slots=True)
 class WeightsMetadata:
     """The metadata of one weights file.
@@ -81,7 +85,9 @@ class WeightsMetadata:
         config: the model, its frame included; its type is the kind of the file.
         provenance: where the numbers come from.
         tasks: task to the structures it gives, each with the labels that make it (segmentation).
+        measure: what the thresholds and usual scores are of.
         thresholds: of the evidence; None where the weights have none.
+        organ_thresholds: of the score of sentences that name no finding; None where those go by `thresholds` too.
         finding_thresholds: CT-RATE label to those of its own score; empty where the weights have none.
         colour_scale: of the heatmaps; None where the weights have none.
         reference_sha256: of the text of the sentence bank behind the tensor `reference.embeddings`.
@@ -91,7 +97,9 @@ class WeightsMetadata:
     config: Config
     provenance: Provenance
     tasks: dict[str, dict[str, tuple[int, ...]]] = field(default_factory=dict)
+    measure: Measure = "score"
     thresholds: Thresholds | None = None
+    organ_thresholds: Thresholds | None = None
     finding_thresholds: dict[str, Thresholds] = field(default_factory=dict)
     colour_scale: ColourScale | None = None
     reference_sha256: str | None = None
@@ -139,7 +147,9 @@ class WeightsMetadata:
                 config=config,
                 provenance=_provenance(stored["provenance"]),
                 tasks={str(task): _structures(kept, config) for task, kept in stored.get("tasks", {}).items()},
+                measure=_measure(stored.get("measure", "score")),
                 thresholds=_thresholds(stored["thresholds"]) if stored.get("thresholds") else None,
+                organ_thresholds=_thresholds(stored["organ_thresholds"]) if stored.get("organ_thresholds") else None,
                 finding_thresholds={k: _thresholds(v) for k, v in stored.get("finding_thresholds", {}).items()},
                 colour_scale=_colour_scale(stored.get("colour_scale")),
                 reference_sha256=stored.get("reference_sha256"),
@@ -219,6 +229,12 @@ def _provenance(stored: dict[str, Any]) -> Provenance:
     known = {f.name for f in dataclasses.fields(Provenance)}
     fields = {name: value for name, value in stored.items() if name in known}
     return Provenance(**{**fields, "notes": tuple(fields.get("notes", ()))})
+
+
+def _measure(stored: str) -> Measure:
+    if stored not in get_args(Measure):
+        raise ValueError(f"evidence by {stored!r}, which this version does not know")
+    return cast("Measure", stored)
 
 
 def _thresholds(stored: dict[str, float]) -> Thresholds:

@@ -22,7 +22,7 @@ from simcrop_training.objectives.grounding_losses import across, aligned, balanc
 from simcrop_training.objectives.grounding_metrics import Answer, summarise
 
 # Sentences that point at something, that point nowhere, and that name a region; others teach nothing here.
-POINTING, _NOWHERE, _REGIONS = ("positive", "uncertain"), ("absent", "negated"), ("anatomy", "normal")
+POINTING, _NOWHERE, REGIONS = ("positive", "uncertain"), ("absent", "negated"), ("anatomy", "normal")
 # Findings that stand out against their surroundings whatever densities a frame is drawn anew with.
 _SEEN_REDRAWN = ("mass", "nodule", "consolidation", "pleural effusion")
 
@@ -262,7 +262,7 @@ def _redrawn(sample: Sample, rng: np.random.Generator) -> Sample:
 
 def _chosen(truths: Sequence[Truth], most: tuple[int, int, int], rng: np.random.Generator) -> list[Truth]:
     chosen: list[Truth] = []
-    for names, count in zip((POINTING, _NOWHERE, _REGIONS), most, strict=True):
+    for names, count in zip((POINTING, _NOWHERE, REGIONS), most, strict=True):
         # A finding beyond the field of view has a sentence and no place.
         group = [t for t in truths if t.polarity in names and (t.cells.size > 0) == (names != _NOWHERE)]
         chosen += [group[i] for i in rng.permutation(len(group))[:count]]

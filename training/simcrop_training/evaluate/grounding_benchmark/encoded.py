@@ -116,10 +116,10 @@ def encoded(session: Session, texts: list[str]) -> EncodedScan:
             maps_SN[row] = heatmap.scores.ravel()
         drawn = why_not_drawn(result, heatmap, engine.colour_scale, draw_absent=True) is None
         score = math.nan if result.score is None else result.score
-        usual = 0.0 if result.usual_score is None else result.usual_score
+        excess = math.nan if result.excess is None else result.excess
         place = math.nan if result.rank is None else float(result.rank[0])
         answers.append(
-            Answer(texts[row], result.side, result.evidence, heatmap is not None, drawn, score, score - usual, place)
+            Answer(texts[row], result.side, result.evidence, heatmap is not None, drawn, score, excess, place)
         )
     return EncodedScan(patches_of(session), features_NC.numpy(), maps_SN, embeddings_SC.numpy(), tuple(answers))
 
