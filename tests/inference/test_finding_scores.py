@@ -79,8 +79,12 @@ def test_a_score_is_the_best_sentence_less_the_mean_of_the_denials(oblique, star
         embedding = starter.embed([statement.text])
         sentence = embedding[0].double().numpy() / np.linalg.norm(embedding[0].double().numpy())
         cosines = np.where(inside, directions @ sentence, -np.inf)
+        usual = float(starter.usual_scores.of(embedding)[0])
+        if starter.measure == "prominence":
+            highest = np.sort(cosines[inside])[::-1]
+            return float(highest[:2].mean() - 0.6 * highest[50:200].mean()) - usual
         region = patches[np.argsort(cosines)[-starter.config.top_k :]].mean(axis=0)
-        return float(region @ sentence / np.linalg.norm(region)) - float(starter.usual_scores.of(embedding)[0])
+        return float(region @ sentence / np.linalg.norm(region)) - usual
 
     for finding, sentences in zip(oblique.findings().result.findings, finding_sentences(), strict=True):
         positive = {s.text: score(s) for s in sentences.positive}

@@ -180,11 +180,11 @@ def test_evidence_goes_by_the_excess_over_what_is_usual_for_a_finding(engine, tm
     chest, asked = bright_chest((-75, 0, 0)), parse_report("Dense mass in the left lung. The spleen.")
     without = Session(chest, [], engine).ground(asked).result.sentences
     mass, spleen = Session(chest, [], Engine(str(tmp_path), "cpu")).ground(asked).result.sentences
-    assert [sentence.usual_score for sentence in without] == [None, None]
+    assert [sentence.excess for sentence in without] == [sentence.score for sentence in without]
     assert [sentence.evidence for sentence in without] == ["located", "located"]
     assert mass.score == spleen.score == without[0].score
     # 0.55 on most chests; this one lifts every sentence to the same score.
-    assert mass.usual_score == pytest.approx(mass.score, abs=0.03)
-    assert mass.evidence == evidence_of(mass.score - mass.usual_score, metadata.thresholds) == "not located"
-    assert spleen.usual_score == pytest.approx(spleen.score - 0.55, abs=0.03)
+    assert mass.excess == pytest.approx(0, abs=0.03)
+    assert mass.evidence == evidence_of(mass.excess, metadata.thresholds) == "not located"
+    assert spleen.excess == pytest.approx(0.55, abs=0.03)
     assert spleen.evidence == "located"

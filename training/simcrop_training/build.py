@@ -92,8 +92,8 @@ def objective_of(recipe: Recipe, data: Data, *, sentences: Path, encoder: Path |
     if recipe.method.short_rate > 0:
         short = {text: said for text in texts if (said := short_form(text)) is not None}
         read = {text: closed(text) for text in (*texts, *short.values())}
-    rows = embed(sorted(set(read.values())), config.text, sentences)
-    embeddings = {text: rows[closed_text] for text, closed_text in read.items()}
+    encoded = embed(sorted(set(read.values())), config.text, sentences)
+    embeddings = {text: encoded[closed_text] for text, closed_text in read.items()}
     grounding = Grounding(
         config, recipe.method, synthetic=synthetic, real=real, held_out=held_out,
         embeddings=embeddings, short=short, steps=recipe.schedule.steps, seed=recipe.seed,

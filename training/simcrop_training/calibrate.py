@@ -192,8 +192,9 @@ def _scores(
         for label, score in label_scores(excess_S).items():
             if label not in there:
                 without[label].append(score)
-    columns = (np.array(column) for column in (present, absent, peaks, absent_peaks, organs))
-    return _Scores(*columns, without=without)
+    return _Scores(
+        np.array(present), np.array(absent), np.array(peaks), np.array(absent_peaks), np.array(organs), without
+    )
 
 
 @torch.inference_mode()

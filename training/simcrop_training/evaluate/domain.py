@@ -125,7 +125,7 @@ def lung_patches(volume: Volume, engine: Engine) -> LungPatches:
 
 
 def told_apart(
-    real: Mapping[str, LungPatches], drawn: Mapping[str, Sequence[LungPatches]], *, seed: int = 0
+    real: Mapping[str, LungPatches], drawn: Mapping[Style, Sequence[LungPatches]], *, seed: int = 0
 ) -> list[Told]:
     """A row for each style, scan and thing that a probe may look at, then their means.
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from simcrop_core.imaging.affine import Affine, apply
 from simcrop_core.imaging.frame import FrameVolume
+from simcrop_core.imaging.lattice import index_in
 from simcrop_core.imaging.passport import check
 from simcrop_core.imaging.resample import resample_box
 from simcrop_core.imaging.volume import Volume
@@ -166,14 +167,16 @@ def _distances(points_W3: NDArray[np.float64], place: _Place, volume: Volume) ->
     """(W,) mm from points to the nearest voxel of a place: 0 in one of them."""
     spacing = _spacing(volume.affine)
     voxels = np.stack(np.unravel_index(place.voxels, volume.shape), axis=1) * spacing
-    index_W3 = apply(np.linalg.inv(volume.affine), points_W3) * spacing
+    index_W3 = index_in(volume.affine, points_W3) * spacing
     away_W = KDTree(voxels).query(index_W3)[0]
     inside_W = away_W <= np.linalg.norm(spacing) / 2
-    return np.where(inside_W, 0.0, away_W)
+    distances_W: NDArray[np.float64] = np.where(inside_W, 0.0, away_W)
+    return distances_W
 
 
 def _spacing(affine: Affine) -> NDArray[np.float64]:
-    return np.linalg.norm(affine[:3, :3], axis=0)
+    spacing: NDArray[np.float64] = np.linalg.norm(affine[:3, :3], axis=0)
+    return spacing
 
 
 def _rows(data: str, measured: Sequence[_Measured]) -> list[Finer]:
