@@ -6,11 +6,11 @@ from torch import Tensor
 
 # "Mass in the left lower lobe" fits every patch of that lobe a little. The best patches count, less a part of what the
 # patches of these places in the order have; chosen on phantoms (docs/methods/grounding.md).
-_BEST, _OTHERS, _PART = 2, (50, 200), 0.6
+_BEST, _OTHERS, _PART = 2, (100, 400), 0.6
 
 
 def prominence(maps_SN: Tensor, patches: int) -> Tensor:
-    """(S,) mean cosine of each sentence's two best patches, less 0.6 times that of its 50th to 200th best.
+    """(S,) mean cosine of each sentence's two best patches, less 0.6 times that of its 100th to 400th best.
 
     Args:
         maps_SN: cosines; −1 in padding.

@@ -93,11 +93,18 @@ def test_weights_files_without_the_field_do_not_read_short_forms():
     assert ModelConfig.from_dict(READING_BOTH.to_dict()).text.short_forms
 
 
-def test_the_packaged_weights_read_sentences_as_they_are_written():
+def test_the_packaged_weights_read_short_forms():
     engine = Engine("starter", "cpu")
-    assert not engine.config.text.short_forms
-    words = engine.text_encoder.encode(SAID)
-    assert torch.equal(engine.embed(SAID), engine.grounding_model.project(words))
+    assert engine.config.text.short_forms
+    read = engine.embed(SAID)
+    for row, sentence in enumerate(SAID):
+        assert torch.allclose(read[row], literal(engine.grounding_model, engine.text_encoder, sentence), atol=1e-5)
+
+
+def test_other_weights_read_sentences_as_they_are_written(listening):
+    model = network(BRIGHT)
+    assert not model.config.text.short_forms
+    assert torch.equal(embed(model, listening, SAID), model.project(listening.encode(SAID)))
 
 
 def test_an_engine_reads_every_bank_of_sentences_alike(reading_both):

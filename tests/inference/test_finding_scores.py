@@ -82,7 +82,7 @@ def test_a_score_is_the_best_sentence_less_the_mean_of_the_denials(oblique, star
         usual = float(starter.usual_scores.of(embedding)[0])
         if starter.measure == "prominence":
             highest = np.sort(cosines[inside])[::-1]
-            return float(highest[:2].mean() - 0.6 * highest[50:200].mean()) - usual
+            return float(highest[:2].mean() - 0.6 * highest[100:400].mean()) - usual
         region = patches[np.argsort(cosines)[-starter.config.top_k :]].mean(axis=0)
         return float(region @ sentence / np.linalg.norm(region)) - usual
 

@@ -26,7 +26,7 @@ def test_prominence_against_numpy(patches):
     maps = rng.uniform(-0.9, 0.9, (5, patches))
     padded = np.concatenate([maps, np.full((5, 30), -1.0)], axis=1)
     highest = -np.sort(-maps, axis=1)
-    others = highest[:, min(50, patches - 1) : min(200, patches)].mean(1)
+    others = highest[:, min(100, patches - 1) : min(400, patches)].mean(1)
     expected = highest[:, :2].mean(1) - 0.6 * others
     assert prominence(torch.tensor(padded), patches).numpy() == pytest.approx(expected, abs=1e-9)
 

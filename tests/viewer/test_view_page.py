@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import time
 import zipfile
 
 import nibabel
@@ -78,10 +79,18 @@ def test_a_report_becomes_rows_and_each_shows_its_place(page):
     choose(page, "Mass in the left lower lobe.")
     page.until(lambda: page.heated("Axial") > 50, "heat over the scan")
     page.pictured("report")
+    page.until(lambda: at_rest(page), "the views have gone to the mass")
     before = sliders(page)
     choose(page, "No pleural effusion.")
     page.until(lambda: page.heated("Axial") == 0, "a negated sentence lights nothing up")
     assert sliders(page) == before, "and leaves the views where they are"
+
+
+def at_rest(page):
+    """Whether the views stay where they are for half a second."""
+    before = sliders(page)
+    time.sleep(0.5)
+    return sliders(page) == before
 
 
 def test_what_was_checked_of_the_scan_is_shown_with_the_first_answer(reported):

@@ -58,7 +58,10 @@ def origin_of(weights: Path | str, *, released: bool = False) -> Origin:
     if file is None:
         return Origin(found.name)
     metadata = read_metadata(file)
-    model = method_of(metadata) or metadata.name
+    method = method_of(metadata)
+    # What was taught places goes by its own name: no method is compared by that objective.
+    taught = method in METHODS and METHODS[method].objective is None
+    model = metadata.name if method is None or taught else method
     return _origin(_WITHOUT_POSITIONS if released and model == _RANDOM else model, metadata, file)
 
 
