@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,11 +104,16 @@ def frame_volume(volume: Volume, config: FrameConfig, *, force: bool = False) ->
         NotAChest: placement is on the lungs, none were found, and `force` is not set.
     """
     lattice, offsets, lungs = place_frames(volume, config, force=force)
+    return FrameVolume(cut_tiles(volume, lattice, offsets, config), offsets, lattice, config, lungs)
+
+
+def cut_tiles(volume: Volume, lattice: Lattice, offsets: Sequence[Triple], config: FrameConfig) -> NDArray[np.float32]:
+    """(tiles, frame shape) of a volume: a tile for each lattice index of a first point, HU window mapped to −1…1."""
     tiles = [
         resample_box(volume, lattice, offset, config.shape, hu_window=config.hu_window, padding=config.padding)
         for offset in offsets
     ]
-    return FrameVolume(np.stack(tiles), offsets, lattice, config, lungs)
+    return np.stack(tiles)
 
 
 def place_frames(

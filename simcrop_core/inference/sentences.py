@@ -18,7 +18,6 @@ from simcrop_core.inference.grounding import Similarity, ranks
 from simcrop_core.inference.peak import peak_between
 from simcrop_core.models.weights_metadata import Thresholds
 from simcrop_core.results import Evidence, ImageReference, SentenceResult
-from simcrop_core.text.lexicon import finding_mentions
 from simcrop_core.text.report import Statement
 
 
@@ -52,13 +51,31 @@ class SentenceReader:
     faintest: float = -1.0
 
     def results(
-        self, statements: Sequence[Statement], similarity: Similarity, reference_excess_R: Tensor
+        self,
+        statements: Sequence[Statement],
+        similarity: Similarity,
+        reference_excess_R: Tensor,
+        organs: Sequence[int] = (),
     ) -> list[SentenceResult]:
-        """One result a statement, in order."""
+        """One result a statement, in order; those of the rows `organs` name no finding."""
         places = ranks(similarity.excess_S, reference_excess_R)
-        return [self._result(statement, similarity, i, places[i]) for i, statement in enumerate(statements)]
+        thresholds = [self.thresholds] * len(statements)
+        if self.organ_thresholds is not None:
+            for row in organs:
+                thresholds[row] = self.organ_thresholds
+        return [
+            self._result(statement, similarity, row, places[row], thresholds[row])
+            for row, statement in enumerate(statements)
+        ]
 
-    def _result(self, statement: Statement, similarity: Similarity, row: int, rank: tuple[int, int]) -> SentenceResult:
+    def _result(
+        self,
+        statement: Statement,
+        similarity: Similarity,
+        row: int,
+        rank: tuple[int, int],
+        thresholds: Thresholds | None,
+    ) -> SentenceResult:
         nowhere = SentenceResult(
             text=statement.text,
             polarity=statement.polarity,
@@ -88,7 +105,7 @@ class SentenceReader:
             score=round(float(similarity.scores_S[row]), 4),
             excess=round(float(similarity.excess_S[row]), 4),
             rank=rank,
-            evidence=self.evidence(similarity, row, float(similarity.excess_S[row]), self._thresholds(statement)),
+            evidence=self.evidence(similarity, row, float(similarity.excess_S[row]), thresholds),
             peak_ras_mm=(round(r, 2), round(a, 2), round(s, 2)),
             peak_ijk=self._nearest_voxel((r, a, s)),
             peak_patch_mm=patch_mm,
@@ -96,16 +113,12 @@ class SentenceReader:
             reference=self._reference(statement.reference, (r, a, s)),
         )
 
-    def _thresholds(self, statement: Statement) -> Thresholds | None:
-        organ = self.organ_thresholds is not None and not finding_mentions(statement.grounding_text)
-        return self.organ_thresholds if organ else self.thresholds
-
     def evidence(
         self, similarity: Similarity, row: int, excess: float, thresholds: Thresholds | None
     ) -> Evidence | None:
         """What an excess means for a sentence: it is nowhere where no patch would be drawn at all."""
         evidence = evidence_of(excess, thresholds)
-        seen = float(similarity.maps_SN[row].max()) >= self.faintest
+        seen = float(similarity.maps_SN[row, similarity.peaks_S[row]]) >= self.faintest
         return evidence if seen or evidence is None else "not located"
 
     def _nearest_voxel(self, point_ras_mm: tuple[float, float, float]) -> tuple[int, int, int]:

@@ -188,13 +188,13 @@ class Session:
     def _asked(self, statements: Sequence[Statement], job: Job | None) -> tuple[Similarity, list[SentenceResult]]:
         """What the scan answers to statements, and what is said of each; encodes the scan if need be."""
         features = self.encode(job)
-        similarity = self._similarity(self.engine.embed([s.grounding_text for s in statements]), statements)
-        return similarity, self._reader(features).results(statements, similarity, self._reference_excess_R)
-
-    def _similarity(self, embeddings_SC: Tensor, statements: Sequence[Statement] = ()) -> Similarity:
-        """What the encoded scan answers to sentences; without statements, all are about findings."""
-        similarity = self._ground(embeddings_SC, self._usual(embeddings_SC, statements))
         organs = [row for row, s in enumerate(statements) if not finding_mentions(s.grounding_text)]
+        similarity = self._similarity(self.engine.embed([s.grounding_text for s in statements]), organs)
+        return similarity, self._reader(features).results(statements, similarity, self._reference_excess_R, organs)
+
+    def _similarity(self, embeddings_SC: Tensor, organs: Sequence[int] = ()) -> Similarity:
+        """What the encoded scan answers to sentences; those of the rows `organs` name no finding."""
+        similarity = self._ground(embeddings_SC, self._usual(embeddings_SC, organs))
         if self.engine.organ_thresholds is None or not organs:
             return similarity
         # Organs are as large as they are: their evidence goes by the score itself, and stands out from nothing.
@@ -207,15 +207,14 @@ class Session:
         engine = self.engine
         return ground(self.encode(), embeddings_SC, top_k=engine.config.top_k, measure=engine.measure, usual_S=usual_S)
 
-    def _usual(self, embeddings_SC: Tensor, statements: Sequence[Statement] = ()) -> Tensor | None:
+    def _usual(self, embeddings_SC: Tensor, organs: Sequence[int] = ()) -> Tensor | None:
         """(S,) what the sentences usually score, moved to this scan; None where the weights do not say."""
         usual = self.engine.usual_scores
         if usual is None:
             return None
         usual_S = usual.of(embeddings_SC)
         # Nearly every chest has the organ, so what is usual for such a sentence is what it scores where it is true.
-        organs = [row for row, s in enumerate(statements) if not finding_mentions(s.grounding_text)]
-        usual_S[organs] = usual.mean
+        usual_S[list(organs)] = usual.mean
         return usual_S + self._shift
 
     @cached_property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from simcrop_core.results import Polarity
 from simcrop_core.text.assertion import asserted_part, clauses_of
@@ -46,6 +47,7 @@ class _Named:
     after: str
 
 
+@lru_cache(maxsize=1024)
 def short_form(sentence: str) -> str | None:
     """A sentence reduced to its findings with their adjectives, and where they are.
 

@@ -27,6 +27,7 @@ from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.baselines import threshold_lungs
 from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.session import Session
+from simcrop_core.models.patches import patch_vectors
 from simcrop_core.phantom.draw import draw_phantom
 from simcrop_core.phantom.truth import Style
 
@@ -192,7 +193,6 @@ def _statistics(hu: NDArray[np.float32], patch: tuple[int, int, int]) -> NDArray
 
 
 def _by_patch(volume: NDArray[np.float32], patch: tuple[int, int, int]) -> NDArray[np.float32]:
-    """(N, voxels) of every patch, z fastest."""
-    (nx, ny, nz), (px, py, pz) = (np.array(volume.shape) // patch, patch)
-    blocks = volume.reshape(nx, px, ny, py, nz, pz).transpose(0, 2, 4, 1, 3, 5)
-    return blocks.reshape(nx * ny * nz, px * py * pz)
+    """(N, voxels) of every patch, in the network's order."""
+    voxels: NDArray[np.float32] = patch_vectors(torch.from_numpy(volume)[None, None], patch)[0].numpy()
+    return voxels

@@ -12,15 +12,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 from torch import Tensor
 
+from simcrop_core.demo.measure import distance_mm
 from simcrop_core.errors import NotAChest
-from simcrop_core.imaging.affine import Affine, apply
-from simcrop_core.imaging.frame import FrameVolume
-from simcrop_core.imaging.lattice import index_in
+from simcrop_core.imaging.affine import apply
+from simcrop_core.imaging.frame import FrameVolume, cut_tiles
 from simcrop_core.imaging.passport import check
-from simcrop_core.imaging.resample import resample_box
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.engine import Engine
 from simcrop_core.inference.features import PatchFeatures, encode_frame, patch_index
@@ -117,14 +115,8 @@ def shifted(volume: Volume, frame: FrameVolume) -> Iterator[FrameVolume]:
     for corner in _CORNERS:
         step = [c * p // 2 for c, p in zip(corner, frame.config.patch, strict=True)]
         offsets = tuple((x + step[0], y + step[1], z + step[2]) for x, y, z in frame.offsets)
-        tiles = [
-            resample_box(
-                volume, frame.lattice, offset, frame.config.shape,
-                hu_window=frame.config.hu_window, padding=frame.config.padding,
-            )
-            for offset in offsets
-        ]  # fmt: skip
-        yield dataclasses.replace(frame, images_THWD=np.stack(tiles), offsets=offsets)
+        tiles_THWD = cut_tiles(volume, frame.lattice, offsets, frame.config)
+        yield dataclasses.replace(frame, images_THWD=tiles_THWD, offsets=offsets)
 
 
 def _measured(volume: Volume, places: Sequence[_Place], engine: Engine) -> _Measured:
@@ -163,20 +155,11 @@ def _peaks(encodings: Sequence[PatchFeatures], sentences_SC: Tensor, top_k: int)
     return np.array(peaks, dtype=np.float64)
 
 
-def _distances(points_W3: NDArray[np.float64], place: _Place, volume: Volume) -> NDArray[np.float64]:
-    """(W,) mm from points to the nearest voxel of a place: 0 in one of them."""
-    spacing = _spacing(volume.affine)
-    voxels = np.stack(np.unravel_index(place.voxels, volume.shape), axis=1) * spacing
-    index_W3 = index_in(volume.affine, points_W3) * spacing
-    away_W = KDTree(voxels).query(index_W3)[0]
-    inside_W = away_W <= np.linalg.norm(spacing) / 2
-    distances_W: NDArray[np.float64] = np.where(inside_W, 0.0, away_W)
-    return distances_W
-
-
-def _spacing(affine: Affine) -> NDArray[np.float64]:
-    spacing: NDArray[np.float64] = np.linalg.norm(affine[:3, :3], axis=0)
-    return spacing
+def _distances(points_W3: NDArray[np.float64], place: _Place, volume: Volume) -> list[float]:
+    """A distance for each of the points, mm, to the nearest voxel of a place: 0 in one of them."""
+    mask = np.zeros(volume.shape, dtype=bool)
+    mask.flat[place.voxels] = True
+    return [distance_mm(point, mask, volume.affine) for point in points_W3]
 
 
 def _rows(data: str, measured: Sequence[_Measured]) -> list[Finer]:
