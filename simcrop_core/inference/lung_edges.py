@@ -71,9 +71,15 @@ class Lungs:
             inside = (_within(rows, x), _within(columns, y))
             part = self.voxels[_within(x, rows), _within(y, columns), z - through.start]
             here[inside] = torch.from_numpy(np.ascontiguousarray(part))
-        lung = torch.tensor(self.values)[scores_CXY[self.values].argmax(dim=0)]
+        lung = torch.tensor(self.values)[best_label(scores_CXY[self.values])]
         scores_CXY[self.values] = -torch.inf
-        return torch.where(here, lung, scores_CXY.argmax(dim=0))
+        return torch.where(here, lung, best_label(scores_CXY))
+
+
+def best_label(scores_C: Tensor) -> Tensor:
+    """The label with the highest score, (labels, …) → (…)."""
+    # On a CPU, torch's argmax over the first axis takes five times as long as this.
+    return scores_C.max(dim=0).indices
 
 
 def _within(one: slice, other: slice) -> slice:

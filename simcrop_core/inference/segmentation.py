@@ -18,7 +18,7 @@ from simcrop_core.imaging.lattice import Lattice, lattice_of
 from simcrop_core.imaging.resample import resample_box
 from simcrop_core.imaging.volume import Volume
 from simcrop_core.inference.device import is_out_of_memory, prepared
-from simcrop_core.inference.lung_edges import Lungs, lungs_by_density
+from simcrop_core.inference.lung_edges import Lungs, best_label, lungs_by_density
 from simcrop_core.models.structures import Structures, kept_values, numbered
 from simcrop_core.models.unetr import UNETR
 from simcrop_core.progress import Job
@@ -86,7 +86,7 @@ def segment_volume(
 @torch.inference_mode()
 def _lungs(scores_CHWD: Tensor, lattice: Lattice, volume: Volume, names: Sequence[str]) -> Lungs | None:
     """The lungs by density; scores of lungs are spread to where they reach."""
-    lungs = lungs_by_density(scores_CHWD.argmax(dim=0).numpy().astype(np.uint8), lattice, volume, names)
+    lungs = lungs_by_density(best_label(scores_CHWD).numpy().astype(np.uint8), lattice, volume, names)
     if lungs is not None:
         lungs.spread(scores_CHWD)
     return lungs
@@ -184,7 +184,7 @@ def labels_on_volume(
     """
     shape = lattice.volume_shape
     out = np.zeros(shape[::-1], dtype=np.uint8).T
-    found = ndimage.find_objects((kept[scores_CHWD.argmax(dim=0).numpy()] > 0).astype(np.uint8))
+    found = ndimage.find_objects((kept[best_label(scores_CHWD).numpy()] > 0).astype(np.uint8))
     if not found:
         return out
     # To the volume's axis order, then z outermost: the memory order of what is written.
@@ -202,7 +202,7 @@ def labels_on_volume(
         lines = torch.lerp(plane[:, x_low], plane[:, x_high], x_share[:, None])
         voxels = torch.lerp(lines[..., y_low], lines[..., y_high], y_share)
         z = spans[2].start + i
-        best = voxels.argmax(dim=0) if lungs is None else lungs.best(voxels, spans[0], spans[1], z)
+        best = best_label(voxels) if lungs is None else lungs.best(voxels, spans[0], spans[1], z)
         out[spans[0], spans[1], z] = keep[best].numpy()
     job.step("Writing labels", len(z_low), len(z_low))
     return out
