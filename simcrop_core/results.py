@@ -82,7 +82,7 @@ class MadeBy:
 
     Attributes:
         scan_sha256: of voxels, affine, shape and type, as the checks left them. No name and no header goes into it.
-        versions: "simcrop" and "torch" → version.
+        versions: "simcrop" and "torch" → version, and "openvino" where it encoded the scan.
         device: "cpu", "cuda" or "mps".
         precision: number format of the networks, "bfloat16" or "float32".
         parameters: option → value, of those that change the result or its files.

@@ -24,7 +24,7 @@ from simcrop_core.cli.phantom import Phantom
 from simcrop_core.cli.segment import Segment
 from simcrop_core.cli.serve import Serve
 from simcrop_core.cli.view import View
-from simcrop_core.cli.weights import WeightsImport, WeightsList, WeightsVerify
+from simcrop_core.cli.weights import WeightsConvert, WeightsImport, WeightsList, WeightsVerify
 
 DESCRIPTION = f"""simcrop {__version__}: where in a chest CT is this sentence of its report?
 
@@ -33,12 +33,13 @@ Research software, not a medical device: not for diagnosis or treatment."""
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """List, import and verify weights."""
+    """List, import, verify and convert weights."""
 
     command: (
         Annotated[WeightsList, subcommand("list")]
         | Annotated[WeightsImport, subcommand("import")]
         | Annotated[WeightsVerify, subcommand("verify")]
+        | Annotated[WeightsConvert, subcommand("convert")]
     )
 
     def run(self) -> int:

@@ -1,4 +1,4 @@
-"""`simcrop weights list`, `import` and `verify`: which weights there are, getting others, trusting them."""
+"""`simcrop weights list`, `import`, `verify` and `convert`: which there are, getting others, trusting them, speed."""
 
 from __future__ import annotations
 
@@ -104,3 +104,31 @@ class WeightsVerify:
         else:
             say_checks(folder.name, checks, sound=sound)
         return 0 if sound else 1
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsConvert:
+    """Write the image encoder of weights in OpenVINO's form, which every command and service then uses on a CPU.
+
+    It pays for encoders of `base`'s size: two to three times as fast as torch (docs/performance.md).
+    """
+
+    weights: Annotated[str, Positional]
+    """Name, folder or file of the weights."""
+    json: Flag = False
+    """Print the result as JSON (docs/weights.md)."""
+
+    def run(self) -> int:
+        """Convert the weights, and say where the result is kept."""
+        from simcrop_core.cli.weights_tables import say_conversion
+        from simcrop_core.inference.openvino import convert_encoder
+        from simcrop_core.models.registry import resolve_weights
+
+        folder = resolve_weights(self.weights)
+        with shown_progress() as job:
+            file = convert_encoder(folder, job)
+        if self.json:
+            say_json({"schema": "simcrop.weights-convert/1", "name": folder.name, "file": str(file)})
+        else:
+            say_conversion(folder.name, file)
+        return 0

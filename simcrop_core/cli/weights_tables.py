@@ -74,6 +74,12 @@ def _say_report(report: ImportReport) -> None:
     out.print(f"[bold]Licence:[/] {escape(report.licence)}", soft_wrap=True)
 
 
+def say_conversion(name: str, file: Path) -> None:
+    """Where the converted encoder is, and how to be rid of it."""
+    out.print(f"Written: {escape(str(file))}", soft_wrap=True)
+    out.print(f"On a CPU, scans are now encoded with it for --weights {escape(name)}. Delete it to go back to torch.")
+
+
 def say_checks(name: str, checks: Sequence[Check], *, sound: bool) -> None:
     """A row a check, and the verdict on the set."""
     table = Table("file", "check", "", "found", box=None, header_style="bold")

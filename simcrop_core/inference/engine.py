@@ -13,6 +13,8 @@ from simcrop_core.errors import TaskNotSupported, UnknownWeights
 from simcrop_core.imaging.heatmap import ColourScale
 from simcrop_core.inference.device import compute_dtype, prepared, resolve_device
 from simcrop_core.inference.embed import embed, texts_read
+from simcrop_core.inference.features import PatchEncoder
+from simcrop_core.inference.openvino import OpenVINOEncoder, converted_encoder, openvino_version
 from simcrop_core.inference.usual import UsualScores
 from simcrop_core.models.checksum import sentences_sha256
 from simcrop_core.models.config import ModelConfig
@@ -80,6 +82,21 @@ class Engine:
     def grounding_model(self) -> GroundingModel:
         """The image encoder and projections."""
         return self._grounding[0]
+
+    @cached_property
+    def patch_encoder(self) -> PatchEncoder:
+        """The image encoder; on a CPU its form for OpenVINO, where `simcrop weights convert` has made one."""
+        model = self.grounding_model
+        converted = converted_encoder(self._grounding_sha256)
+        if self.device.type != "cpu" or openvino_version() is None or not converted.is_file():
+            return model
+        return OpenVINOEncoder(model, converted)
+
+    @property
+    def encoder_versions(self) -> dict[str, str]:
+        """Of the software that encodes scans beside torch, by name."""
+        version = openvino_version() if isinstance(self.patch_encoder, OpenVINOEncoder) else None
+        return {} if version is None else {"openvino": version}
 
     @property
     def thresholds(self) -> Thresholds | None:
@@ -159,6 +176,7 @@ class Engine:
     def warm_up(self) -> None:
         """Load every model of the weights now, and embed one sentence, so that no later question waits for that."""
         self.embed([reference_sentences()[0]])
+        _ = self.patch_encoder
         assert len(self.reference_embeddings) > 0
         _ = self.usual_scores
         self.grounding_info()

@@ -137,7 +137,7 @@ class Session:
     def _encoded(self, job: Job) -> PatchFeatures:
         device = self.engine.device.type
         try:
-            return encode_frame(self.engine.grounding_model, self.frame, job)
+            return encode_frame(self.engine.patch_encoder, self.frame, job)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -164,6 +164,10 @@ class Session:
     @cached_property
     def _scan_sha256(self) -> str:
         return content_sha256(self.volume)
+
+    def _grounded_by(self) -> MadeBy:
+        made_by = self._made_by(force=self._force, top_k=self.engine.config.top_k)
+        return dataclasses.replace(made_by, versions=made_by.versions | self.engine.encoder_versions)
 
     def _made_by(self, **parameters: object) -> MadeBy:
         if self.volume.frame is not None:
@@ -249,7 +253,7 @@ class Session:
                 weights=self.engine.grounding_info(),
                 frame=self._frame_info(),
                 sentences=results,
-                made_by=self._made_by(force=self._force, top_k=self.engine.config.top_k),
+                made_by=self._grounded_by(),
                 passport=[*self.passport, *self.chest_findings],
                 warnings=[*self.warnings, *_language_warning(statements)],
             ),
@@ -281,7 +285,7 @@ class Session:
                 frame=self._frame_info(),
                 findings=[finding.score for finding in scored],
                 scored_by="reference sentences",
-                made_by=self._made_by(force=self._force, top_k=self.engine.config.top_k),
+                made_by=self._grounded_by(),
                 passport=[*self.passport, *self.chest_findings],
                 warnings=list(self.warnings),
             ),
