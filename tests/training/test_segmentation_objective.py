@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from simcrop_training.data.sample import Sample
 from simcrop_training.objectives.segmentation import Segmentation, SegmentationSettings, Windows
 
 from simcrop_core.imaging.frame_config import FrameConfig
 from simcrop_core.models.config import SegmentationConfig, VisionConfig
+from simcrop_core.models.presets import SEGMENTATION_PRESETS
 
 SHAPE = (16, 16, 8)
 LABELS = ("background", "lung", "trachea", "liver")
@@ -83,3 +85,19 @@ def test_what_a_scan_does_not_know_is_background_there(objective):
     merged = np.stack([np.log(np.exp(scores[[0, 2, 3]]).sum(0)), scores[1]])
     expected = literal(merged, labels[0].numpy())
     assert float(objective.losses(partly)["loss"].detach()) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("zoom", [0.83, 0.93, 1.07, 1.19])
+def test_labels_of_a_window_lie_where_its_intensities_lie(zoom):
+    objective = Segmentation(
+        SEGMENTATION_PRESETS["small"], SegmentationSettings(), synthetic=[], real=[], held_out=[], seed=1
+    )
+    grid = np.ogrid[:224, :224, :112]
+    ball = sum(
+        ((axis - (count - 1) / 2) / (0.3 * count)) ** 2 for axis, count in zip(grid, (224, 224, 112), strict=True)
+    )
+    labels = (ball < 1).astype(np.uint8)
+    sample = Sample(np.where(labels, 200, -900).astype(np.int16), labels, (1,), ())
+    image, label = objective._window(sample, (0, 0, 0), objective._extent(zoom))
+    bright = np.argwhere(image[0].numpy() > image.mean().item()).mean(0)
+    assert np.argwhere(label.numpy() == 1).mean(0) == pytest.approx(bright, abs=0.1)

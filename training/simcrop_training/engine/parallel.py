@@ -109,7 +109,7 @@ class Exact(Parallel):
         whole.mul_((largest / (norm + 1e-6)).clamp(max=1.0))
         pieces = whole.split([p.numel() for p in self.parameters])
         for parameter, grad in zip(self.parameters, pieces, strict=True):
-            parameter.grad = grad.view_as(parameter)
+            parameter.grad = _laid_out_as(parameter, grad.view_as(parameter))
         return norm
 
     def _backward(self, loss: Tensor) -> None:
@@ -117,6 +117,11 @@ class Exact(Parallel):
         torch.autograd.backward(loss)
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         self._sum.add(self.share[self._done], torch.cat([grad.reshape(-1) for grad in grads]))
+
+
+def _laid_out_as(parameter: Tensor, grad: Tensor) -> Tensor:
+    """A gradient in its parameter's memory order: the fused optimiser goes through memory, whatever the strides say."""
+    return grad if parameter.is_contiguous() else torch.empty_like(parameter).copy_(grad)
 
 
 class Ddp(Parallel):

@@ -187,12 +187,25 @@ class Segmentation:
         low, high = self.config.frame.hu_window
         box = tuple(slice(c, c + e) for c, e in zip(corner, extent, strict=True))
         image = torch.from_numpy(sample.image[box].astype(np.float32))[None, None]
-        label = torch.from_numpy(sample.labels[box].astype(np.float32))[None, None]
+        label = torch.from_numpy(sample.labels[box])[None, None]
         image = ((image - (low + high) / 2) / ((high - low) / 2)).clamp(-1, 1)
         if tuple(image.shape[2:]) != self.config.window:
             image = F.interpolate(image, self.config.window, mode="trilinear")
-            label = F.interpolate(label, self.config.window, mode="nearest")
+            label = _most_of(label, self.config.window)
         return image[0], label[0, 0].long()
+
+
+def _most_of(labels_11HWD: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Labels on another grid: of each voxel the one that has most of it, interpolated as the intensities are.
+
+    The nearest voxel's label would lie half a voxel off where two voxels become one.
+    """
+    most, best = torch.zeros(1), labels_11HWD.new_zeros(1)
+    for label in labels_11HWD.unique():
+        share = F.interpolate((labels_11HWD == label).float(), shape, mode="trilinear")
+        best = torch.where(share > most, label, best)
+        most = torch.maximum(most, share)
+    return best
 
 
 def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
