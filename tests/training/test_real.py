@@ -50,3 +50,15 @@ def test_an_abdomen_teaches_organs_and_claims_nothing_of_the_lungs(real_ct):
     assert {"left lower lobe", "right lower lobe", "liver", "spleen", "aorta", "spine", "other tissue"} <= there
     assert not there & {"left lung", "right lung"}
     assert all(t.polarity == "anatomy" for t in sample.truths)
+
+
+def test_an_abdomen_is_cut_at_any_height_as_a_long_scan_is(real_ct):
+    """Below the lungs there is gas that is no lung."""
+    scan = abdomen(real_ct("TotalSegmentator_abdomen"))
+    with_lungs, below = real_sample(scan, 2), real_sample(scan, 9)
+    lobe = SAMPLE_LABELS.index("right lower lobe")
+    assert (with_lungs.labels == lobe).any()
+    assert not (below.labels == lobe).any()
+    assert (below.labels[:, :, -1] > 0).any(), "the frame ends in the body"
+    gas = (below.image < -700) & (below.labels == SAMPLE_LABELS.index("other tissue"))
+    assert gas.sum() * 6.75e-3 > 20, "mL"

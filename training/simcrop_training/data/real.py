@@ -74,8 +74,8 @@ def _placed(scan: RealScan, rng: np.random.Generator) -> tuple[Anatomy, Mask]:
     if high[2] - low[2] < 150:  # only the bases: where the rest would be
         high[2] = low[2] + 250
     shift = rng.normal(0, [7, 7, 12])
-    if "liver" in scan.regions:  # an abdomen: anything between its upper end and its middle
-        shift[2] = rng.uniform(-190, -50)
+    if "liver" in scan.regions:  # an abdomen: anything between its upper end and the pelvis, as a long scan is cut
+        shift[2] = rng.uniform(-330, -70)
     turn = _turn(rng.normal(0, np.deg2rad([2.5, 2.5, 4.0])))
     to_scan = turn * (1 / zoom)  # frame mm → scan mm about the lungs' centre
     centre = (low + high) / 2 + shift
