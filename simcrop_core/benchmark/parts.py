@@ -41,7 +41,7 @@ def measure_small(device_name: Any, scan: Path) -> dict[str, Any]:
     frame_config = engine.config.frame
     read_frame_mb = growth_mb(lambda: frame_volume(read_volume(scan), frame_config))
     session = Session.open(scan, engine)
-    encode_s = median_seconds(lambda: encode_frame(engine.grounding_model, session.frame, Job()))
+    encode_s = median_seconds(lambda: encode_frame(engine.patch_encoder, session.frame, Job()))
     session.ground([parse_sentence("A first sentence, to warm up.")])
     sentence_ms = []
     for sentence in reference_sentences()[:60]:

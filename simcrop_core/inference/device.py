@@ -50,8 +50,8 @@ def prepared(unetr: UNETR, device: torch.device) -> UNETR:
     return unetr
 
 
-# What torch's allocators and CUDA's libraries say when memory is short; only CUDA's raise a class of their own.
-_OUT_OF_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
+# What torch's allocators, CUDA's libraries and C++ say when memory is short; only CUDA's raise a class of their own.
+_OUT_OF_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed", "bad_alloc")
 # All that oneDNN says where it has no room for a kernel; what it cannot do at all fails earlier, in other words.
 _NO_ROOM_FOR_A_KERNEL = "could not create a primitive"
 

@@ -58,10 +58,7 @@ def origin_of(weights: Path | str, *, released: bool = False) -> Origin:
     if file is None:
         return Origin(found.name)
     metadata = read_metadata(file)
-    method = method_of(metadata)
-    # What was taught places goes by its own name: no method is compared by that objective.
-    taught = method in METHODS and METHODS[method].objective is None
-    model = metadata.name if method is None or taught else method
+    model = _model(method_of(metadata), metadata)
     return _origin(_WITHOUT_POSITIONS if released and model == _RANDOM else model, metadata, file)
 
 
@@ -75,7 +72,12 @@ def segmentation_origin(weights: Path | str) -> Origin:
     if found.segmentation is None:
         return Origin(found.name)
     metadata = read_metadata(found.segmentation)
-    return _origin(metadata.provenance.method or metadata.name, metadata, found.segmentation)
+    return _origin(_model(metadata.provenance.method, metadata), metadata, found.segmentation)
+
+
+def _model(method: str | None, metadata: WeightsMetadata) -> str:
+    """The method; the weights' own name where they were taught places or organs: no method is compared by these."""
+    return metadata.name if method is None or (method in METHODS and METHODS[method].objective is None) else method
 
 
 def row_names(origins: Iterable[Origin]) -> dict[tuple[str, str], str]:
