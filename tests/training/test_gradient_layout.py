@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from simcrop_training.engine.errors import UnsuitableRanks
 from simcrop_training.engine.parallel import parallel
 from simcrop_training.engine.ranks import ALONE
 from simcrop_training.engine.schedule import Schedule, adamw
@@ -47,3 +48,9 @@ def test_channels_last_learns_what_contiguous_weights_learn(way):
     assert not last[0].is_contiguous()
     for expected, found in zip(rows, last, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_fsdp_cannot_split_is_named(monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    with pytest.raises(UnsuitableRanks, match="channels last"):
+        parallel("fsdp", Convolved(torch.channels_last_3d), ALONE)

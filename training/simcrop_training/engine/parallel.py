@@ -183,7 +183,8 @@ def parallel(kind: Literal["exact", "ddp", "fsdp"], objective: Objective[Any], r
     """The chosen way to share a step.
 
     Raises:
-        UnsuitableRanks: a rank would have nothing to do, or FSDP ranks would not run in step.
+        UnsuitableRanks: a rank would have nothing to do, FSDP ranks would not run in step, or FSDP cannot split the
+            weights.
     """
     pieces = objective.micro_batches
     if ranks.world > pieces:
@@ -203,6 +204,11 @@ def parallel(kind: Literal["exact", "ddp", "fsdp"], objective: Objective[Any], r
                 raise UnsuitableRanks(
                     f"{ranks.world} processes cannot share {pieces} micro-batches a step evenly, which fsdp needs.",
                     hint="Choose a number of processes that divides it, or --parallel exact or ddp.",
+                )
+            if not all(parameter.is_contiguous() for parameter in _trained(objective.module)):
+                raise UnsuitableRanks(
+                    "This method's weights lie channels last in memory, which fsdp cannot split.",
+                    hint="Use --parallel exact or ddp.",
                 )
             return Fsdp(objective, ranks)
 

@@ -80,7 +80,11 @@ class _Measured:
 
 
 def on_phantoms(engine: Engine, style: Style, seeds: Sequence[int]) -> list[Finer]:
-    """Of phantoms that no training drew, every sentence that points at a finding; those without lungs are left out."""
+    """Of phantoms that no training drew, every sentence that points at a finding; those without lungs are left out.
+
+    Raises:
+        NotAChest: that leaves none.
+    """
     measured = []
     for seed in seeds:
         phantom = draw_phantom(seed, style=style)
@@ -94,6 +98,8 @@ def on_phantoms(engine: Engine, style: Style, seeds: Sequence[int]) -> list[Fine
         with contextlib.suppress(NotAChest):
             if places:
                 measured.append(_measured(Volume(phantom.image, phantom.affine, f"phantom {seed}"), places, engine))
+    if not measured:
+        raise NotAChest("None of these phantoms shows a finding and enough lung.", hint="Ask for more of them.")
     return _rows(f"{len(measured)} synthetic scans of style {style}", measured)
 
 
