@@ -49,6 +49,11 @@ _ANATOMY = {
     "trachea": "The trachea is in the midline.",
     **{lobe: f"The {lobe} is well aerated." for lobe in LABEL_VALUES if lobe.endswith("lobe")},
 }
+ARCH = "aortic arch"
+# Parts of the body by nothing but their names.
+_NAMED = {"The liver.": "liver", "Left lower lobe.": "left lower lobe", "Aortic arch.": ARCH}
+# The arch is what lies this near under the aorta's highest point.
+_ARCH_MM = 30.0
 _GROUND_GLASS = (
     "Peripheral ground-glass opacity in the left lower lobe.",
     "Ground-glass opacities in the left lung.",
@@ -91,7 +96,7 @@ def lidc(folder: Path, engine: Engine) -> list[Answered]:
     session = Session.open(folder / "ct.nii.gz", engine)
     masks = _lidc_masks(folder)
     asked = [(text, MASS) for text in _MASS] + [(text, NOWHERE) for text in (*_SWAPPED, *_ABSENT)]
-    asked += [(text, organ) for organ, text in _ANATOMY.items()]
+    asked += [(text, organ) for organ, text in _ANATOMY.items()] + list(_NAMED.items())
     rows = []
     for (text, about), result in zip(asked, _answers(session, [text for text, _ in asked]), strict=True):
         away = None
@@ -113,10 +118,23 @@ def lidc_places(folder: Path) -> tuple[Volume, list[tuple[str, str, NDArray[np.b
 
 
 def _lidc_masks(folder: Path) -> dict[str, NDArray[np.bool_]]:
-    organs = read_volume(folder / "totalsegmentator.nii.gz").voxels
-    masks: dict[str, NDArray[np.bool_]] = {name: np.isin(organs, values) for name, values in LABEL_VALUES.items()}
+    organs = read_volume(folder / "totalsegmentator.nii.gz")
+    masks: dict[str, NDArray[np.bool_]] = {
+        name: np.isin(organs.voxels, values) for name, values in LABEL_VALUES.items()
+    }
+    masks[ARCH] = _upper(masks["aorta"], organs.affine, _ARCH_MM)
     masks[MASS] = read_volume(folder / "nodule_consensus.nii.gz").voxels > 0
     return masks
+
+
+def _upper(mask: NDArray[np.bool_], affine: NDArray[np.float64], mm: float) -> NDArray[np.bool_]:
+    """What of a mask lies no more than so far below its highest voxel."""
+    at = np.argwhere(mask)
+    height = at @ affine[2, :3]
+    kept = at[height >= height.max() - mm]
+    upper = np.zeros_like(mask)
+    upper[tuple(kept.T)] = True
+    return upper
 
 
 def covid(folder: Path, engine: Engine) -> list[Answered]:
