@@ -76,8 +76,8 @@ def _say_report(report: ImportReport) -> None:
 
 def say_conversion(name: str, file: Path) -> None:
     """Where the converted encoder is, and how to be rid of it."""
-    out.print(f"Written: {escape(str(file))}", soft_wrap=True)
-    out.print(f"On a CPU, scans are now encoded with it for --weights {escape(name)}. Delete it to go back to torch.")
+    out.print(f"Written: {escape(str(file))}, and its .bin beside it", soft_wrap=True)
+    out.print(f"On a CPU, scans are now encoded with it for --weights {escape(name)}. Delete both to go back to torch.")
 
 
 def say_checks(name: str, checks: Sequence[Check], *, sound: bool) -> None:

@@ -151,6 +151,23 @@ def test_a_full_disk_leaves_nothing_half_written(bright_finder, monkeypatch):
     assert list(target.parent.iterdir()) == []
 
 
+@needs_openvino
+def test_a_conversion_cut_short_leaves_no_network_with_other_weights(bright_finder, monkeypatch):
+    file = convert_encoder(resolve_weights(str(bright_finder)), Job())
+    move = type(file).replace
+
+    def cut(path, target):
+        if path.suffix == ".xml":
+            raise OSError("cut short")
+        return move(path, target)
+
+    monkeypatch.setattr(type(file), "replace", cut)
+    with pytest.raises(CannotWrite):
+        convert_encoder(resolve_weights(str(bright_finder)), Job())
+    assert not file.exists()
+    assert not isinstance(Engine(str(bright_finder), "cpu").patch_encoder, OpenVINOEncoder)
+
+
 def test_without_the_extra_torch_is_used_and_converting_says_what_to_install(bright_finder, monkeypatch):
     """Also where somebody has converted the weights before."""
     for module in (openvino, simcrop_core.inference.engine):

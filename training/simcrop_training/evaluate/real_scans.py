@@ -49,9 +49,9 @@ _ANATOMY = {
     "trachea": "The trachea is in the midline.",
     **{lobe: f"The {lobe} is well aerated." for lobe in LABEL_VALUES if lobe.endswith("lobe")},
 }
-ARCH = "aortic arch"
+_ARCH = "aortic arch"
 # Parts of the body by nothing but their names.
-_NAMED = {"The liver.": "liver", "Left lower lobe.": "left lower lobe", "Aortic arch.": ARCH}
+_NAMED = {"The liver.": "liver", "Left lower lobe.": "left lower lobe", "Aortic arch.": _ARCH}
 # The arch is what lies this near under the aorta's highest point.
 _ARCH_MM = 30.0
 _GROUND_GLASS = (
@@ -122,7 +122,7 @@ def _lidc_masks(folder: Path) -> dict[str, NDArray[np.bool_]]:
     masks: dict[str, NDArray[np.bool_]] = {
         name: np.isin(organs.voxels, values) for name, values in LABEL_VALUES.items()
     }
-    masks[ARCH] = _upper(masks["aorta"], organs.affine, _ARCH_MM)
+    masks[_ARCH] = _upper(masks["aorta"], organs.affine, _ARCH_MM)
     masks[MASS] = read_volume(folder / "nodule_consensus.nii.gz").voxels > 0
     return masks
 

@@ -202,7 +202,8 @@ def _most_of(labels_11HWD: Tensor, shape: tuple[int, int, int]) -> Tensor:
     go to the one and the other in turn, as squares on a chessboard: else the lower label would grow at every surface.
     """
     most, best = torch.zeros(1), labels_11HWD.new_zeros(1)
-    black = torch.from_numpy(np.indices(shape).sum(0) % 2 == 1)
+    x, y, z = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    black = torch.from_numpy((x + y + z) % 2 == 1)
     for label in labels_11HWD.unique():
         share = F.interpolate((labels_11HWD == label).float(), shape, mode="trilinear")
         best = torch.where((share > most) | ((share == most) & black), label, best)
